@@ -1,0 +1,82 @@
+"""Why: the command carries a run out in its own process, and reads how it ended without Prefect.
+
+The same flow as everywhere. Only how a person's Ctrl-C or SIGTERM comes back differs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows.run_experiment import INTERRUPTIONS, run_experiment
+from flows.temporary_server import temporary_server
+from gameday.errors import UnreachableError
+from gameday.journal.store import Event
+from tasks.listening import listening
+
+_LAST_WORDS_S: Final = 5.0
+
+
+async def _check_server() -> None:
+    """Tell at once that the server which the settings name does not answer."""
+    url = PREFECT_API_URL.value()
+    if url is None:
+        return
+    async with get_client() as client:
+        failure = await client.api_healthcheck()
+    if failure is not None:
+        raise UnreachableError(
+            "Prefect",
+            f"the API at {url} does not answer ({failure}).",
+            hint="Start it: `prefect server start`. Or unset PREFECT_API_URL: one is started for the run.",
+        )
+
+
+def carry_out(listener: Callable[[Event], None], **parameters: Any) -> bool:
+    """Run an experiment here, telling ``listener`` every event. Answers whether it came to its end.
+
+    False where a person interrupted it: its faults are ended by then. Raises what kept the run from
+    beginning.
+    """
+    heard: list[str] = []
+
+    def hear(event: Event) -> None:
+        heard.append(event.run)
+        listener(event)
+
+    async def carried() -> None:
+        await _check_server()
+        state: State[Any] = await run_experiment(**parameters, return_state=True)
+        if not heard and state.is_failed():
+            # It failed before there was a run that could have told anything: raise what it met.
+            await state.aresult()
+
+    try:
+        with listening(hear), _server():
+            asyncio.run(carried())
+    except INTERRUPTIONS:
+        return False
+    return True
+
+
+@contextmanager
+def _server() -> Iterator[None]:
+    """The server that the settings name, or one for this run alone."""
+    if PREFECT_API_URL.value() is not None:
+        yield
+        return
+    with temporary_server() as url, temporary_settings({PREFECT_API_URL: url}):
+        try:
+            yield
+        finally:
+            # What Prefect still has to send would otherwise be tried for a minute after the server is gone.
+            for worker in (APILogWorker, EventsWorker):
+                worker.drain_all(timeout=_LAST_WORDS_S)

@@ -1,0 +1,55 @@
+"""Why: when a run dies in a way that its own ``finally`` does not see, Prefect still calls us.
+
+One hook for cancellation, crash and failure. It may run in a fresh process that knows nothing but
+the flow run, so it finds the faults by their label and needs no journal to end them; the journal is
+closed afterwards where it can be.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from prefect import Flow
+from prefect.client.schemas.objects import FlowRun, State
+
+from gameday.clock import Clock
+from gameday.errors import GamedayError
+from gameday.journal.store import Journal, Verdict
+from gameday.run.closing import close_cut_off
+from gameday.run.ending import end_faults
+from gameday.safety.shield import shielded
+from gameday.safety.stop_report import Scope, StopReport
+from gameday.settings import clock, load
+from gameday.spec.catalogue import Catalogue
+
+_logger = logging.getLogger(__name__)
+
+
+async def end_faults_of_flow_run(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """End whatever the flow run left in the cluster, then close its record."""
+    del flow
+    settings = load()
+    catalogue = Catalogue(settings.experiments)
+    environment = catalogue.platform.environment(flow_run.parameters.get("environment", "staging"))
+    time = clock(settings)
+    report = await shielded(
+        end_faults(Scope.of_flow_run(str(flow_run.id)), context=environment.context, clock=time)
+    )
+    for line in report.lines() if report.outcomes or not report.clean else ():
+        _logger.warning("%s", line)
+    await _close_record(settings.database_url, str(flow_run.id), state, report, time)
+
+
+async def _close_record(
+    database_url: str, flow_run: str, state: State[Any], report: StopReport, time: Clock
+) -> None:
+    verdict = Verdict.STOPPED if state.is_cancelled() or state.is_cancelling() else Verdict.ERROR
+    why = f"the process ended without a verdict ({state.name or state.type.value})"
+    try:
+        async with Journal.open(database_url) as journal:
+            record = await journal.of_flow_run(flow_run)
+            if record is not None:
+                await close_cut_off(journal, record, verdict, why, report, time)
+    except GamedayError as error:
+        _logger.warning("The faults are ended; the record could not be closed: %s", error.message)

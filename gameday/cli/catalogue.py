@@ -1,0 +1,188 @@
+"""Why: before anything runs, people look at what there is and whether it is written well.
+
+``list``, ``show`` and ``validate`` read files and nothing else: no cluster, no journal.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from gameday.cli.options import ExperimentArgument, ExperimentsOption, OutputOption, examples
+from gameday.cli.output import Format, emit, note, table
+from gameday.errors import DeclarationError, ExitCode, UsageError
+from gameday.plan.objects import in_words
+from gameday.settings import load
+from gameday.spec.base import format_duration
+from gameday.spec.catalogue import Catalogue
+from gameday.spec.experiment import Experiment
+from gameday.spec.faults import Fault, OutsideFault
+
+
+def open_catalogue(directory: Path | None) -> Catalogue:
+    """The catalogue that the option, the environment or the installation names."""
+    return Catalogue(directory or load().experiments)
+
+
+def _row(experiment: Experiment) -> dict[str, Any]:
+    return {
+        "name": experiment.name,
+        "title": experiment.title,
+        "category": experiment.category,
+        "duration": format_duration(experiment.duration),
+        "environments": list(experiment.environments),
+        "owner": experiment.owner,
+    }
+
+
+def list_experiments(output: OutputOption = Format.TEXT, experiments: ExperimentsOption = None) -> int:
+    """List the experiments there are."""
+    catalogue = open_catalogue(experiments)
+    rows, broken = [], []
+    for path in catalogue.files:
+        try:
+            rows.append(_row(catalogue.load(path)))
+        except DeclarationError:
+            broken.append(path.name)
+
+    def text(console: Console) -> None:
+        columns = table("NAME", "TAKES", "CATEGORY", "ENVIRONMENTS", "WHAT")
+        for row in rows:
+            columns.add_row(
+                row["name"], row["duration"], row["category"], ", ".join(row["environments"]), row["title"]
+            )
+        console.print(columns)
+
+    emit(rows, output, text)
+    if broken:
+        note(f"Not listed, because of mistakes that `gameday validate` tells: {', '.join(broken)}")
+    return ExitCode.USAGE if broken else ExitCode.HELD
+
+
+def _target(fault: Fault) -> str:
+    if isinstance(fault, OutsideFault):
+        return "outside Kubernetes"
+    if isinstance(fault.target, str):
+        return fault.target
+    labels = ", ".join(f"{key}={value}" for key, value in fault.target.label_selectors.items())
+    return labels or "selected pods"
+
+
+def show(
+    name: ExperimentArgument, output: OutputOption = Format.TEXT, experiments: ExperimentsOption = None
+) -> None:
+    """Show one experiment: hypothesis, steady state, stages."""
+    experiment = open_catalogue(experiments).experiment(name)
+
+    def text(console: Console) -> None:
+        console.print(Text(f"{experiment.name}: {experiment.title}", style="bold"))
+        console.print(Text(experiment.hypothesis))
+        console.print()
+        facts = table("", "")
+        facts.show_header = False
+        facts.add_row("Category", experiment.category)
+        facts.add_row("Environments", ", ".join(experiment.environments))
+        facts.add_row("Owner", experiment.owner)
+        facts.add_row("Takes", format_duration(experiment.duration))
+        facts.add_row("Runbook", experiment.runbook or "none")
+        console.print(facts)
+        console.print()
+        _print_steady_state(console, experiment)
+        console.print()
+        _print_stages(console, experiment)
+
+    emit(experiment.model_dump(mode="json", by_alias=True, exclude_none=True), output, text)
+
+
+def _print_steady_state(console: Console, experiment: Experiment) -> None:
+    columns = table("STEADY STATE", "EXPECT", "TOLERATE", "FOR", "FROM", fold="FROM")
+    for probe in experiment.steady_state:
+        tolerated = str(probe.tolerate or probe.expect)
+        source = f"signal {probe.signal}" if probe.signal else str(probe.query)
+        columns.add_row(probe.name, str(probe.expect), tolerated, format_duration(probe.breach_for), source)
+    console.print(columns)
+
+
+def _print_stages(console: Console, experiment: Experiment) -> None:
+    columns = table("STAGE", "LASTS", "SETTLES", "FAULTS")
+    for stage in experiment.stages:
+        faults = "; ".join(f"{fault.kind} {in_words(fault)} on {_target(fault)}" for fault in stage.faults)
+        columns.add_row(stage.name, format_duration(stage.duration), format_duration(stage.settle), faults)
+    console.print(columns)
+
+
+PathsArgument = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="PATH", help="Files or directories; else the whole catalogue."),
+]
+
+
+def validate(
+    paths: PathsArgument = None,
+    output: OutputOption = Format.TEXT,
+    experiments: ExperimentsOption = None,
+) -> int:
+    """Check experiment files; tells every mistake at once.
+
+    Each mistake names file, line and key, what was expected, and the nearest name. The files are
+    held against platform.yaml beside them.
+    """
+    files = _files(paths or [], experiments)
+    # A broken platform.yaml is told once, not again with each file that is held against it.
+    mistakes = dict.fromkeys(mistake for path, catalogue in files for mistake in catalogue.check(path))
+
+    def text(_: Console) -> None:
+        for mistake in mistakes:
+            typer.echo(mistake)
+
+    emit({"checked": [str(path) for path, _ in files], "mistakes": list(mistakes)}, output, text)
+    count = f"{len(files)} file" + ("s" if len(files) != 1 else "")
+    if mistakes:
+        note(f"{count} checked, {len(mistakes)} mistake" + ("s" if len(mistakes) > 1 else ""))
+        return ExitCode.USAGE
+    note(f"{count} checked, no mistakes")
+    return ExitCode.HELD
+
+
+def _files(paths: list[Path], experiments: Path | None) -> list[tuple[Path, Catalogue]]:
+    if not paths:
+        catalogue = open_catalogue(experiments)
+        return [(path, catalogue) for path in sorted(catalogue.directory.glob("*.yaml"))]
+    found: list[tuple[Path, Catalogue]] = []
+    for path in paths:
+        if path.is_dir():
+            own = Catalogue(path)
+            inside = [(file, own) for file in sorted(path.glob("*.yaml"))]
+            if not inside:
+                raise UsageError(f"{path}: no *.yaml in this directory")
+            found += inside
+        elif path.exists():
+            found.append((path, _catalogue_of(path, experiments)))
+        else:
+            near = difflib.get_close_matches(path.name, [one.name for one in path.parent.glob("*.yaml")], n=1)
+            hint = f"Did you mean {path.parent / near[0]}?" if near else ""
+            raise UsageError(f"{path}: no such file or directory", hint=hint)
+    return found
+
+
+def _catalogue_of(path: Path, experiments: Path | None) -> Catalogue:
+    """The catalogue that a single file belongs to: its own directory's, if that has a platform.yaml."""
+    beside = path.resolve().parent
+    return Catalogue(beside) if (beside / "platform.yaml").exists() else open_catalogue(experiments)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("list", epilog=examples("gameday list", "gameday list -o json"))(list_experiments)
+    app.command(
+        "show", epilog=examples("gameday show basic-pod-failure", "gameday show basic-pod-failure -o yaml")
+    )(show)
+    app.command(
+        "validate",
+        epilog=examples("gameday validate", "gameday validate experiments/basic-pod-failure.yaml"),
+    )(validate)

@@ -1,0 +1,206 @@
+"""Why: the entry point of ``gameday``: which commands there are, and what becomes of their errors.
+
+A command's module is imported only when that command is called or its own help is asked for; the
+table here holds the words that ``gameday --help`` needs. A module offers
+``register(app: typer.Typer) -> None``, which adds its commands under the names of the table. What a
+command does is its module's business.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, NoReturn
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command, get_group
+
+
+class Entry(NamedTuple):
+    """Where a command is and what it is for."""
+
+    module: str
+    help: str
+    panel: str
+
+
+_LOOK = "Before a run"
+_RUN = "A run"
+_TRAIN = "Without a cluster"
+
+COMMANDS: dict[str, Entry] = {
+    "list": Entry("gameday.cli.catalogue", "List the experiments there are.", _LOOK),
+    "show": Entry("gameday.cli.catalogue", "Show one experiment: hypothesis, steady state, stages.", _LOOK),
+    "validate": Entry("gameday.cli.catalogue", "Check experiment files; tells every mistake at once.", _LOOK),
+    "plan": Entry("gameday.cli.plan", "Show exactly what a run would do, and what would be refused.", _LOOK),
+    "health": Entry(
+        "gameday.cli.health", "Check the platform before a run (pre) or after one (post).", _LOOK
+    ),
+    "run": Entry("gameday.cli.run", "Run an experiment: inject, watch, end the faults, judge.", _RUN),
+    "monitor": Entry("gameday.cli.monitor", "Follow a run from another terminal.", _RUN),
+    "status": Entry("gameday.cli.status", "Show every fault that is live in the cluster.", _RUN),
+    "stop": Entry("gameday.cli.stop", "End the faults of a run, or all of them, now.", _RUN),
+    "sandbox": Entry("gameday.cli.sandbox", "Start, break and end the embedded platform.", _TRAIN),
+}
+
+_CLOSED_PIPE = 141
+"""The exit code where the reader of our output has gone: 128 + SIGPIPE, as the shell would say."""
+
+_INTERRUPTED = 130
+"""The exit code of Ctrl-C where there was nothing to stop: 128 + SIGINT."""
+
+
+class _ClosedPipeError(Exception):
+    """Nobody reads our output any more."""
+
+
+class _Placeholder(TyperCommand):
+    """Stands in the help for a command whose module is not imported yet."""
+
+    def __init__(self, name: str, entry: Entry) -> None:
+        super().__init__(name, help=entry.help, rich_help_panel=entry.panel)
+        self._entry = entry
+
+    def load(self) -> Any:
+        """The command itself."""
+        app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+        importlib.import_module(self._entry.module).register(app)
+        command = get_group(app).commands[self.name or ""]
+        _reflow(command)
+        return command
+
+
+def _reflow(command: Any) -> None:
+    """Let the help fill the screen's width: the source breaks its lines where the source is wide."""
+    head, *paragraphs = (command.help or "").split("\n\n")
+    command.help = "\n\n".join([head, *(" ".join(part.split()) for part in paragraphs)])
+    for below in getattr(command, "commands", {}).values():
+        _reflow(below)
+
+
+class _LazyGroup(TyperGroup):
+    """The group of all commands, each imported when it is called."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for name, entry in COMMANDS.items():
+            self.add_command(_Placeholder(name, entry))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command.load() if isinstance(command, _Placeholder) else command, rest
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            # Typer would end with 1, which here means that a hypothesis was disproved.
+            raise _ClosedPipeError from error
+
+
+app = typer.Typer(
+    name="gameday",
+    cls=_LazyGroup,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=(
+        "Exit codes: 0 held, 1 disproved, 2 wrong usage or input, 3 refused, 4 aborted by a guardrail, "
+        "5 stopped by a person, 6 error."
+        "\n\n"
+        "First steps, without a cluster: [bold]gameday list[/], then "
+        "[bold]gameday run basic-pod-failure --env staging --sandbox[/]."
+    ),
+)
+
+
+def _version(wanted: bool) -> None:
+    if not wanted:
+        return
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - costs 20 ms
+
+    try:
+        typer.echo(f"gameday {version('pyairtable-chaos')}")
+    except PackageNotFoundError:
+        typer.echo("gameday, run from its source tree without having been installed")
+    raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Break things on purpose, and safely: chaos experiments on Kubernetes, from plan to verdict."""
+
+
+def main() -> NoReturn:
+    """Run the command and end the process with one of ``gameday.errors.ExitCode``."""
+    _open_streams()
+    code = run()
+    # What is left in the buffer is written now, while a closed pipe can still be met quietly.
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        code = _unwritable(error, code)
+    if code == _CLOSED_PIPE:
+        _discard_output()
+    sys.exit(code)
+
+
+def _unwritable(error: OSError, code: int) -> int:
+    """The exit code where the last of the output could not be written."""
+    if isinstance(error, BrokenPipeError):
+        return _CLOSED_PIPE
+    _discard_output()
+    if code != 0:
+        # Why it is not 0 has been said, or it is a verdict.
+        return code
+    from gameday.cli.failure import report  # noqa: PLC0415 - only where it is needed
+
+    return report(error)
+
+
+def _discard_output() -> None:
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _open_streams() -> None:
+    """See to it that writing to stdout and stderr works, whatever they are."""
+    # Descriptors that the caller closed would be taken by the next file, and get our output.
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - as long as the process
+        # A terminal that has no check mark must not end a run.
+        getattr(sys, name).reconfigure(errors="replace")
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command with ``arguments`` (the process's own where None); returns the exit code."""
+    try:
+        result = get_command(app).main(arguments, prog_name="gameday", standalone_mode=False)
+    except _ClosedPipeError:
+        return _CLOSED_PIPE
+    except (typer.Abort, KeyboardInterrupt):
+        with suppress(OSError):
+            sys.stderr.write("Interrupted.\n")
+        return _INTERRUPTED
+    except Exception as error:
+        from gameday.cli.failure import report  # noqa: PLC0415 - only where it is needed
+
+        return report(error)
+    return int(result) if isinstance(result, int) else 0
+
+
+if __name__ == "__main__":
+    main()

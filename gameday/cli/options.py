@@ -1,0 +1,69 @@
+"""Why: an option that several commands have is called, read and explained the same in all of them.
+
+What an option does is its command's business.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gameday.cli import complete
+from gameday.cli.output import Format
+
+
+def duration(value: str | timedelta) -> timedelta:
+    """Read ``90s``, ``5m`` or ``1h30m``, for ``typer.Option(parser=duration)``. Raises ``BadParameter``."""
+    from gameday.spec.base import parse_duration  # noqa: PLC0415 - pydantic, only where it is used
+
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise typer.BadParameter(f"{value!r}: {error}") from None
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help: what people type."""
+    # An empty line between: Typer joins the others into one. A bracket would be taken for markup.
+    return "\n\n".join(["[bold]Examples[/]", *(f"  {line.replace('[', chr(92) + '[')}" for line in lines)])
+
+
+OutputOption = Annotated[
+    Format, typer.Option("--output", "-o", help="Print for people (text) or for programs.")
+]
+
+SandboxOption = Annotated[
+    bool,
+    typer.Option(
+        "--sandbox",
+        help="Use the embedded sandbox: the one that is up, or a rehearsal for this command alone.",
+    ),
+]
+
+EnvironmentOption = Annotated[
+    str,
+    typer.Option(
+        "--env", "-e", help="Where: an environment of platform.yaml.", autocompletion=complete.environments
+    ),
+]
+
+ExperimentArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="The experiment, as `gameday list` names it.",
+        autocompletion=complete.experiments,
+    ),
+]
+
+ExperimentsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--experiments",
+        metavar="DIR",
+        help="The catalogue; GAMEDAY_EXPERIMENTS or the one that comes along where it is not given.",
+    ),
+]

@@ -1,0 +1,147 @@
+"""Why: people see exactly what would be done, to which pods, before they let it be done.
+
+``plan`` asks the cluster which pods there are; with ``--dry-run`` of ``run`` the API server judges
+the objects too. Nothing is changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from gameday.cli.catalogue import open_catalogue
+from gameday.cli.options import (
+    EnvironmentOption,
+    ExperimentArgument,
+    ExperimentsOption,
+    OutputOption,
+    SandboxOption,
+    duration,
+    examples,
+)
+from gameday.cli.output import Format, emit, table
+from gameday.cli.sandboxed import sandboxed
+from gameday.clients.kubernetes import Cluster
+from gameday.errors import ExitCode
+from gameday.plan.build import build
+from gameday.plan.model import Plan
+from gameday.settings import clock, load
+from gameday.spec.base import format_duration
+
+DurationOption = Annotated[
+    timedelta | None,
+    typer.Option(
+        "--duration",
+        "-d",
+        parser=duration,
+        metavar="DURATION",
+        help="Stretch or shrink the whole execution to this, such as 5m.",
+    ),
+]
+
+
+async def _build(name: str, environment: str, wanted: timedelta | None, experiments: Path | None) -> Plan:
+    settings = load()
+    catalogue = open_catalogue(experiments)
+    experiment, where = catalogue.experiment(name), catalogue.platform.environment(environment)
+    time = clock(settings)
+    async with Cluster.connect(
+        where.context, clock=time, call_timeout=settings.kubernetes_timeout
+    ) as cluster:
+        return await build(catalogue, experiment, where, cluster, now=time.now(), duration=wanted)
+
+
+def plan(
+    name: ExperimentArgument,
+    env: EnvironmentOption = "staging",
+    duration: DurationOption = None,
+    output: OutputOption = Format.TEXT,
+    sandbox: SandboxOption = False,
+    experiments: ExperimentsOption = None,
+) -> int:
+    """Show exactly what a run would do, and what would be refused.
+
+    The pods that could be touched and their share of each service, the objects to the letter (with
+    -o yaml or json), the timeline, and every reason to refuse. --duration stretches or shrinks all
+    stages and pauses by the same factor.
+    """
+    with sandboxed(sandbox, environment=env):
+        found = asyncio.run(_build(name, env, duration, experiments))
+    document = found.model_dump(mode="json", by_alias=True, exclude_none=True) | {"digest": found.digest}
+    emit(document, output, lambda console: print_plan(console, found))
+    return ExitCode.REFUSED if found.refusals else ExitCode.HELD
+
+
+def print_plan(console: Console, plan: Plan) -> None:
+    """The plan for people."""
+    console.print(Text(f"{plan.title} ({plan.experiment}) on {plan.environment}", style="bold"))
+    console.print(Text(plan.hypothesis))
+    console.print()
+    takes = format_duration(plan.duration)
+    if plan.scaled:
+        takes += f" (declared {format_duration(plan.declared)}; every stage and pause scaled alike)"
+    facts = table("", "")
+    facts.show_header = False
+    facts.add_row("Takes", f"{takes}, then recovery up to {format_duration(plan.recovery.timeout)}")
+    facts.add_row("Namespace", plan.namespace)
+    facts.add_row("Digest", plan.digest[:16])
+    console.print(facts)
+    console.print()
+    _print_stages(console, plan)
+    _print_signals(console, plan)
+    for warning in plan.warnings:
+        console.print(Text(f"note: {warning}", style="yellow"), soft_wrap=True)
+    if plan.refusals:
+        console.print(Text("A run would be refused:", style="bold red"))
+        for refusal in plan.refusals:
+            console.print(Text(f"  - {refusal}"), soft_wrap=True)
+    else:
+        console.print(Text("Nothing in the plan refuses a run.", style="green"))
+
+
+def _print_stages(console: Console, plan: Plan) -> None:
+    columns = table("AT", "STAGE", "FAULT", "HITS", "ONE OR MORE OF", fold="ONE OR MORE OF")
+    for stage in plan.stages:
+        for index, fault in enumerate(stage.faults):
+            at = f"+{format_duration(stage.starts)}" if index == 0 else ""
+            lasts = f"{stage.name} ({format_duration(stage.duration)})" if index == 0 else ""
+            hits = ", ".join(f"{share.hit} of {share.of} {share.service}" for share in fault.shares)
+            pods = ", ".join(pod.name for pod in fault.candidates)
+            columns.add_row(at, lasts, f"{fault.kind} {fault.what}", hits or fault.mode, pods or "-")
+        if stage.settle:
+            settles_at = format_duration(stage.starts + stage.duration)
+            columns.add_row(f"+{settles_at}", f"settle ({format_duration(stage.settle)})", "none", "", "")
+    console.print(columns)
+    console.print()
+
+
+def _print_signals(console: Console, plan: Plan) -> None:
+    columns = table("SIGNAL", "BEFORE AND AFTER", "WHILE FAULTS ARE IN", "ABORTS")
+    for watch in plan.watches:
+        tolerate = f"{watch.tolerate}, breach up to {format_duration(watch.tolerate_for)}"
+        columns.add_row(
+            watch.name,
+            str(watch.expect or "-"),
+            tolerate if watch.tolerate else "-",
+            f"where {watch.abort_when}" if watch.abort_when else "-",
+        )
+    console.print(columns)
+    console.print()
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        "plan",
+        epilog=examples(
+            "gameday plan basic-pod-failure --sandbox",
+            "gameday plan network-resilience --env staging --duration 5m",
+            "gameday plan network-resilience -o yaml",
+        ),
+    )(plan)

@@ -1,0 +1,250 @@
+"""Why: a run is started by hand as it is by schedule: the same flow, followed on the terminal.
+
+The only command that imports Prefect. Ctrl-C ends the faults first; a second one does not hurry it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import getpass
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from gameday.cli.catalogue import open_catalogue
+from gameday.cli.live import Follower
+from gameday.cli.options import (
+    EnvironmentOption,
+    ExperimentArgument,
+    ExperimentsOption,
+    OutputOption,
+    SandboxOption,
+    examples,
+)
+from gameday.cli.output import Format, emit, note, stderr, stdout
+from gameday.cli.plan import DurationOption
+from gameday.cli.sandboxed import sandboxed
+from gameday.clients.kubernetes import Cluster
+from gameday.errors import ExitCode, UnreachableError
+from gameday.journal.store import Event, Journal, Verdict
+from gameday.run.session import prometheus_url
+from gameday.settings import clock, load
+from gameday.spec.base import format_duration
+
+_EXIT_CODES = {
+    Verdict.HELD: ExitCode.HELD,
+    Verdict.DISPROVED: ExitCode.DISPROVED,
+    Verdict.REFUSED: ExitCode.REFUSED,
+    Verdict.ABORTED: ExitCode.ABORTED,
+    Verdict.STOPPED: ExitCode.STOPPED,
+    Verdict.ERROR: ExitCode.ERROR,
+}
+
+# Prefect's own: no telemetry, no log lines between ours, patience for a cold database.
+_PREFECT_DEFAULTS: Final = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_ROOT_LEVEL": "CRITICAL",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+}
+
+
+def run(
+    name: ExperimentArgument,
+    env: EnvironmentOption = "staging",
+    duration: DurationOption = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Stop after the plan and its checks."),
+    ] = False,
+    reason: Annotated[str, typer.Option("--reason", help="Why, for the record.")] = "",
+    output: OutputOption = Format.TEXT,
+    sandbox: SandboxOption = False,
+    experiments: ExperimentsOption = None,
+) -> int:
+    """Run an experiment: inject, watch, end the faults, judge.
+
+    Ctrl-C at any moment ends the faults and says so.
+
+    The exit code is the verdict: 0 held, 1 disproved, 3 refused, 4 aborted by a guardrail,
+    5 stopped by a person, 6 error.
+    """
+    if experiments is not None:
+        os.environ["GAMEDAY_EXPERIMENTS"] = str(experiments.resolve())
+    follower = _Following(stdout() if output is Format.TEXT else stderr())
+    _check_names(name, env)
+    with sandboxed(sandbox, environment=env):
+        asyncio.run(_check_surroundings(env))
+        _prepare_prefect()
+        if "PREFECT_API_URL" not in os.environ:
+            note("Starting Prefect for this run (set PREFECT_API_URL to use a server that is up) ...")
+        finished = _carry_out(
+            follower,
+            experiment=name,
+            environment=env,
+            duration=format_duration(duration) if duration else None,
+            dry_run=dry_run,
+            requested_by=_user(),
+            reason=reason or "started by hand",
+        )
+        if not finished:
+            note(follower.interruption, style="bold")
+    follower.result(output)
+    return follower.exit_code
+
+
+def _carry_out(follower: _Following, **parameters: Any) -> bool:
+    # Prefect costs over a second to import: only here, when a run really starts.
+    from flows.by_hand import carry_out  # noqa: PLC0415
+
+    try:
+        return carry_out(follower, **parameters)
+    except RuntimeError as error:
+        if "API" not in str(error):
+            raise
+        # Prefect has no class of its own for a server that it could not start or reach.
+        raise UnreachableError(
+            "Prefect",
+            str(error).rstrip("."),
+            hint="Set PREFECT_API_URL to a server that is up, or start again: a first start takes longest.",
+        ) from error
+    finally:
+        # Everything that Ctrl-C could be for is over: it must not take the last words and the exit code.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container's user often has no name.
+        return f"uid {os.getuid()}"
+
+
+def _prepare_prefect() -> None:
+    state_dir = load().state_dir
+    # A server that is started for this run keeps its flow runs beside the journal: the database in
+    # Prefect's home may be in use by another server, and SQLite then answers "database is locked".
+    database = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{state_dir / 'prefect.db'}"}
+    with contextlib.suppress(OSError):  # the journal has said it, or is elsewhere
+        state_dir.mkdir(parents=True, exist_ok=True)
+    for variable, value in {**_PREFECT_DEFAULTS, **database, **_home(state_dir)}.items():
+        os.environ.setdefault(variable, value)
+
+
+def _home(state_dir: Path) -> dict[str, str]:
+    """A home for Prefect where its own, with its profiles, cannot be written."""
+    own = Path("~/.prefect").expanduser()
+    with contextlib.suppress(OSError):
+        own.mkdir(parents=True, exist_ok=True)
+        if os.access(own, os.W_OK):
+            return {}
+    return {"PREFECT_HOME": str(state_dir / "prefect")}
+
+
+def _check_names(name: str, env: str) -> None:
+    """Tell a wrong name or file at once, not after Prefect has started."""
+    catalogue = open_catalogue(None)
+    catalogue.experiment(name)
+    catalogue.platform.environment(env)
+    _ = catalogue.guardrails
+
+
+async def _check_surroundings(env: str) -> None:
+    """Tell a missing cluster, Prometheus, sandbox or journal at once, not after Prefect has started."""
+    settings = load()
+    environment = open_catalogue(None).platform.environment(env)
+    prometheus_url(settings, environment)
+    async with (
+        Journal.open(settings.database_url),
+        Cluster.connect(environment.context, clock=clock(settings), call_timeout=settings.kubernetes_timeout),
+    ):
+        pass
+
+
+class _Following:
+    """Prints what happens and remembers how it ends."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._follower = Follower(console)
+        self._run = ""
+        self._verdict: Verdict | None = None
+        self._reasons: list[str] = []
+        self._report: Path | None = None
+        self._reader_gone = False
+        self._injecting = False
+        self._unproved = False
+
+    def __call__(self, event: Event) -> None:
+        self._run = event.run
+        self._injecting |= event.kind == "stage"
+        self._unproved |= event.kind == "warning" and "still there" in event.message
+        if event.kind == "verdict":
+            self._verdict = Verdict(event.data["verdict"])
+            self._reasons = list(event.data["reasons"])
+        if event.kind == "report":
+            self._report = Path(event.data["path"])
+        if self._reader_gone:
+            return
+        try:
+            if event.kind != "report":  # it is the last line of all
+                self._follower.show(event)
+        except (OSError, ValueError, SystemExit):
+            # Nobody reads any more, or the disk is full; a run with faults in must not end so.
+            self._reader_gone = True
+
+    @property
+    def interruption(self) -> str:
+        """What a person who interrupted it should know."""
+        if not self._injecting:
+            return "Interrupted. Nothing had been injected."
+        if self._unproved:
+            return "Interrupted. Not every fault is proved to be over: see above, and `gameday status`."
+        return "Interrupted. No fault of this run is left."
+
+    @property
+    def exit_code(self) -> ExitCode:
+        if self._verdict is None:
+            return ExitCode.STOPPED
+        return _EXIT_CODES[self._verdict]
+
+    def result(self, output: Format) -> None:
+        """Say how it ended, and where the report lies."""
+        verdict = self._verdict.value if self._verdict else Verdict.STOPPED.value
+        data: dict[str, Any] = {
+            "run": self._run,
+            "verdict": verdict,
+            "reasons": self._reasons,
+            "report": str(self._report) if self._report else None,
+            "exitCode": int(self.exit_code),
+        }
+
+        def text(console: Console) -> None:
+            if self._report:
+                console.print(Text(f"Report: {self._report}"), soft_wrap=True)
+
+        if not self._reader_gone:
+            emit(data, output, text)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        "run",
+        epilog=examples(
+            "gameday run basic-pod-failure --sandbox",
+            "gameday run basic-pod-failure --env staging --dry-run",
+            'gameday run network-resilience --env staging -d 5m --reason "after the release"',
+        ),
+    )(run)

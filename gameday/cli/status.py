@@ -1,0 +1,212 @@
+"""Why: before anybody starts or stops anything, they see what is live, of ours and of others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from gameday.cli.catalogue import open_catalogue
+from gameday.cli.liveness import Life, life
+from gameday.cli.options import (
+    EnvironmentOption,
+    ExperimentsOption,
+    OutputOption,
+    SandboxOption,
+    examples,
+)
+from gameday.cli.output import Format, emit, local_date_time, table
+from gameday.cli.sandboxed import sandboxed
+from gameday.clients.chaos_mesh import Census, ChaosMesh
+from gameday.clients.faults import FaultState
+from gameday.clients.kubernetes import Cluster
+from gameday.clock import Clock
+from gameday.errors import ExitCode
+from gameday.journal.store import Journal, JournalError, RunRecord, Verdict
+from gameday.run.closing import close_cut_off
+from gameday.settings import clock, load
+from gameday.spec.base import format_duration
+
+CUT_OFF: Final = "the process ended without a verdict: its Lease has lapsed"
+
+_LIVES: Final = {
+    Life.ENDED: "ended",
+    Life.GOING_ON: "going on",
+    Life.CUT_OFF: "cut off",
+    Life.UNKNOWN: "not known whether it goes on",
+}
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What is live, and the latest runs with what is known of each."""
+
+    census: Census
+    runs: Sequence[tuple[RunRecord, Life]]
+    unread: str
+    now: datetime
+    environment: str
+
+
+async def _look(environment: str, experiments: Path | None) -> _Seen:
+    settings = load()
+    platform = open_catalogue(experiments).platform
+    where = platform.environment(environment)
+    time = clock(settings)
+    async with Cluster.connect(
+        where.context, clock=time, call_timeout=settings.kubernetes_timeout
+    ) as cluster:
+        census = await ChaosMesh(cluster.api).live()
+        try:
+            async with Journal.open(settings.database_url) as journal:
+                runs = [
+                    await _known(
+                        record, environment, journal, cluster, platform.chaos_namespace, census, time
+                    )
+                    for record in await journal.latest(5)
+                ]
+        except JournalError as error:
+            return _Seen(census, (), error.message, time.now(), environment)
+    return _Seen(census, runs, "", time.now(), environment)
+
+
+async def _known(
+    record: RunRecord,
+    environment: str,
+    journal: Journal,
+    cluster: Cluster,
+    namespace: str,
+    census: Census,
+    time: Clock,
+) -> tuple[RunRecord, Life]:
+    """What is known of a run; the record of one that was cut off and has left nothing is closed."""
+    if record.verdict is not None:
+        return record, Life.ENDED
+    if record.environment != environment:
+        return record, Life.UNKNOWN
+    now_lives = await life(record, journal, cluster, namespace, time.now())
+    left = [one for one in census.objects if one.meta.run == record.run]
+    if now_lives is not Life.CUT_OFF or left or not census.complete:
+        return record, now_lives
+    await close_cut_off(journal, record, Verdict.ERROR, CUT_OFF, None, time)
+    return await journal.find(record.run) or record, Life.ENDED
+
+
+def status(
+    env: EnvironmentOption = "staging",
+    output: OutputOption = Format.TEXT,
+    sandbox: SandboxOption = False,
+    experiments: ExperimentsOption = None,
+) -> int:
+    """Show every fault that is live in the cluster, of ours and of others, and the latest runs.
+
+    A run that was cut off, because its process is gone, is told from its Lease. Exit code 0, or 6
+    where not every kind of fault could be listed.
+    """
+    with sandboxed(sandbox, environment=env):
+        seen = asyncio.run(_look(env, experiments))
+    data = {
+        "environment": env,
+        "live": [_row(one) for one in seen.census.objects],
+        "notListed": {kind: error.message for kind, error in seen.census.refused.items()},
+        "runs": [_run_row(record, now_lives) for record, now_lives in seen.runs],
+        "journal": seen.unread or None,
+    }
+    emit(data, output, lambda console: _print(console, seen))
+    return ExitCode.HELD if seen.census.complete else ExitCode.ERROR
+
+
+def _row(one: FaultState) -> dict[str, Any]:
+    return {
+        "kind": one.ref.kind,
+        "namespace": one.ref.namespace,
+        "name": one.ref.name,
+        "run": one.meta.run or None,
+        "state": _state(one),
+        "pods": [str(pod) for pod in one.selected_pods],
+        "endsByItselfAt": one.ends_by_itself_at,
+        "stuck": one.why_stuck or None,
+    }
+
+
+def _state(one: FaultState) -> str:
+    if one.meta.deleting is not None:
+        return "ending"
+    if one.paused:
+        return "paused"
+    if not one.is_fault:
+        return "active"
+    return "injected" if one.injected else "recovered" if one.recovered else "not injected"
+
+
+def _run_row(record: RunRecord, now_lives: Life) -> dict[str, Any]:
+    return {
+        "run": record.run,
+        "experiment": record.experiment,
+        "environment": record.environment,
+        "startedAt": record.started_at,
+        "state": now_lives.value,
+        "verdict": record.verdict.value if record.verdict else None,
+        "summary": record.summary,
+        "report": record.report,
+    }
+
+
+def _print(console: Console, seen: _Seen) -> None:
+    census = seen.census
+    if census.objects:
+        columns = table("KIND", "STATE", "ENDS IN", "RUN", "NAME", "PODS")
+        for one in census.objects:
+            ends = one.ends_by_itself_at
+            left = format_duration(_whole(ends, seen.now)) if ends is not None else "never"
+            pods = ", ".join(pod.name for pod in one.selected_pods)
+            columns.add_row(one.ref.kind, _state(one), left, one.meta.run or "not ours", one.ref.name, pods)
+        console.print(columns)
+    elif census.complete:
+        console.print(Text(f"No fault is live in the cluster of {seen.environment}."))
+    if census.refused:
+        _print_refused(console, census)
+    if seen.unread:
+        console.print(Text(f"The journal cannot be read: {seen.unread}", style="yellow"), soft_wrap=True)
+    if seen.runs:
+        console.print()
+        _print_runs(console, seen)
+
+
+def _print_refused(console: Console, census: Census) -> None:
+    """What could not be listed, in one line: the reason is nearly always the same for all kinds."""
+    style, first = "bold red", next(iter(census.refused.values()))
+    kinds = ", ".join(sorted(census.refused))
+    what = "Whether other faults are live" if census.objects else "Whether faults are live"
+    console.print(Text(f"{what} is not known. Could not be listed: {kinds}.", style=style), soft_wrap=True)
+    console.print(Text(first.message), soft_wrap=True)
+    if first.hint:
+        console.print(Text(first.hint), soft_wrap=True)
+
+
+def _print_runs(console: Console, seen: _Seen) -> None:
+    columns = table("LATEST RUNS", "STARTED", "VERDICT", "WHY")
+    for record, now_lives in seen.runs:
+        verdict = record.verdict.value if record.verdict else f"none, {_LIVES[now_lives]}"
+        columns.add_row(record.run, local_date_time(record.started_at), verdict, record.summary or "")
+    console.print(columns)
+    for record, now_lives in seen.runs:
+        if now_lives is Life.CUT_OFF:
+            words = f"{record.run} was cut off and may have left faults: gameday stop {record.run}"
+            console.print(Text(words, style="bold red"), soft_wrap=True)
+
+
+def _whole(ends: datetime, now: datetime) -> timedelta:
+    return timedelta(seconds=round(max((ends - now).total_seconds(), 0.0)))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("status", epilog=examples("gameday status", "gameday status --env staging -o json"))(status)

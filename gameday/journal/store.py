@@ -1,0 +1,345 @@
+"""Why: what happened must outlive whoever made it happen.
+
+Every call is a transaction of its own, committed before it returns. Readers (another terminal, a
+report, the next look) and the writing run share one database. What an event means is for others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from functools import wraps
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+from sqlalchemy import Connection, event, insert, select, update
+from sqlalchemy.engine import make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, InvalidRequestError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from gameday.errors import GamedayError, UsageError
+from gameday.journal.schema import events, faults, metadata, observations, runs
+
+
+class Verdict(StrEnum):
+    """How a run ended."""
+
+    HELD = "held"
+    DISPROVED = "disproved"
+    ABORTED = "aborted"
+    STOPPED = "stopped"
+    REFUSED = "refused"
+    ERROR = "error"
+
+
+class JournalError(GamedayError):
+    """The journal cannot be read or written; nothing that was written before is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run as the journal knows it; ``verdict`` is None while it runs, or where it was cut off."""
+
+    run: str
+    experiment: str
+    environment: str
+    requested_by: str
+    reason: str
+    started_at: datetime
+    flow_run: str | None = None
+    ended_at: datetime | None = None
+    verdict: Verdict | None = None
+    summary: str | None = None
+    plan: Mapping[str, Any] | None = None
+    digest: str | None = None
+    report: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened in a run, in words and as data."""
+
+    run: str
+    at: datetime
+    kind: str
+    message: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One signal of one service at one moment: a value, or why there is none, and how it was judged."""
+
+    at: datetime
+    stage: str
+    signal: str
+    service: str
+    value: float | None
+    unknown: str | None
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRecord:
+    """One chaos object: asked for, proved injected, proved ended."""
+
+    name: str
+    kind: str
+    namespace: str
+    stage: str
+    requested_at: datetime
+    injected_at: datetime | None = None
+    ended_at: datetime | None = None
+    pods: Sequence[str] = ()
+    proof: str = ""
+
+
+def _sqlite_file(url: str) -> Path | None:
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite" and parsed.database not in {None, "", ":memory:"}:
+        return Path(str(parsed.database))
+    return None
+
+
+def _make_engine(url: str) -> AsyncEngine:
+    try:
+        file = _sqlite_file(url)
+        engine = create_async_engine(url)
+    except (ArgumentError, InvalidRequestError, ImportError, ValueError) as error:
+        raise UsageError(
+            f"GAMEDAY_DATABASE_URL is not a usable database URL ({error})",
+            hint="Expected sqlite+aiosqlite:///PATH or postgresql+asyncpg://USER@HOST/DATABASE.",
+        ) from None
+    if file is not None:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise JournalError(f"{file.parent}: the journal's directory cannot be made ({error})") from None
+
+        @event.listens_for(engine.sync_engine, "connect")
+        def _tune(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+            cursor = connection.cursor()
+            # First, so that the others wait too while another process opens the same file.
+            cursor.execute("PRAGMA busy_timeout=10000")
+            # Readers never wait for the writer, and a killed writer leaves a whole file.
+            cursor.execute("PRAGMA journal_mode=WAL")
+            cursor.execute("PRAGMA synchronous=NORMAL")
+            cursor.execute("PRAGMA foreign_keys=ON")
+            cursor.close()
+
+    return engine
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _must_open(file: Path) -> None:
+    """Raise ``JournalError`` where ``file`` cannot be a database.
+
+    Asked of SQLite itself: the asynchronous driver leaves a thread behind where it cannot open a
+    file, and that thread then complains to the terminal.
+    """
+    try:
+        with closing(sqlite3.connect(file, timeout=10)) as connection:
+            connection.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.Error as error:
+        raise _failed(file.as_posix(), error) from error
+
+
+def _failed(where: str, cause: object) -> JournalError:
+    return JournalError(
+        f"The journal at {where} failed: {cause}",
+        hint="Is the disk full, or the database down? GAMEDAY_DATABASE_URL names another one.",
+    )
+
+
+def _to_its_end(
+    method: Callable[Concatenate[Journal, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Journal, P], Coroutine[Any, Any, T]]:
+    """Let a call come to its end although the caller is cancelled meanwhile; then cancel the caller.
+
+    A transaction that is given up half-way keeps SQLite's lock, and whoever writes next waits for it.
+    """
+
+    @wraps(method)
+    async def whole(self: Journal, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        task = asyncio.ensure_future(method(self, *args, **kwargs))
+        interruption: asyncio.CancelledError | None = None
+        while not task.done():
+            try:
+                await asyncio.shield(task)
+            except asyncio.CancelledError as error:
+                if task.cancelled():
+                    raise
+                interruption = error
+            except JournalError:
+                break
+        if interruption is not None:
+            raise interruption
+        return task.result()
+
+    return whole
+
+
+class Journal:
+    """The database of all runs. A call that was begun comes to its end, whatever is cancelled."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        """Use ``engine``; ``Journal.open`` makes one."""
+        self._engine = engine
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str) -> AsyncIterator[Self]:
+        """Open the journal at ``url``, with its tables made where they are missing.
+
+        Raises ``UsageError`` for a bad URL and ``JournalError`` where the database does not answer.
+        """
+        engine = _make_engine(url)
+        try:
+            journal = cls(engine)
+            if (file := _sqlite_file(url)) is not None:
+                await asyncio.to_thread(_must_open, file)
+            async with journal._transaction() as connection:
+                await connection.run_sync(_create_tables)
+            yield journal
+        finally:
+            await engine.dispose()
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+        try:
+            async with self._engine.begin() as connection:
+                yield connection
+        except (SQLAlchemyError, OSError) as error:
+            cause = getattr(error, "orig", None) or error
+            where = self._engine.url.render_as_string(hide_password=True)
+            raise _failed(where, cause) from error
+
+    @_to_its_end
+    async def begin(self, record: RunRecord) -> None:
+        """Write a run down for the first time."""
+        values = {name: getattr(record, name) for name in RunRecord.__dataclass_fields__}
+        async with self._transaction() as connection:
+            await connection.execute(insert(runs).values(**values))
+
+    @_to_its_end
+    async def amend(self, /, run: str, **values: Any) -> None:
+        """Change columns of a run: its plan, its verdict, its end."""
+        async with self._transaction() as connection:
+            await connection.execute(update(runs).where(runs.c.run == run).values(**values))
+
+    @_to_its_end
+    async def append(self, entry: Event) -> int:
+        """Write an event down; returns its number, which only grows."""
+        values = {"run": entry.run, "at": entry.at, "kind": entry.kind}
+        async with self._transaction() as connection:
+            result = await connection.execute(
+                insert(events).values(**values, message=entry.message, data=dict(entry.data))
+            )
+        key = result.inserted_primary_key
+        return int(key[0]) if key else 0
+
+    @_to_its_end
+    async def observe(self, run: str, seen: Sequence[Observation], sample: Event) -> int:
+        """Write one sample down: every signal and service of one moment, and its event."""
+        rows = [
+            {"run": run, **{name: getattr(one, name) for name in Observation.__dataclass_fields__}}
+            for one in seen
+        ]
+        async with self._transaction() as connection:
+            if rows:
+                await connection.execute(insert(observations), rows)
+            values = {"run": run, "at": sample.at, "kind": sample.kind}
+            result = await connection.execute(
+                insert(events).values(**values, message=sample.message, data=dict(sample.data))
+            )
+        key = result.inserted_primary_key
+        return int(key[0]) if key else 0
+
+    @_to_its_end
+    async def put_fault(self, run: str, fault: FaultRecord) -> None:
+        """Write a fault down, or what became of it."""
+        values = {name: getattr(fault, name) for name in FaultRecord.__dataclass_fields__}
+        values["pods"] = list(fault.pods)
+        same = (faults.c.run == run) & (faults.c.name == fault.name)
+        async with self._transaction() as connection:
+            changed = await connection.execute(update(faults).where(same).values(**values))
+            if not changed.rowcount:
+                await connection.execute(insert(faults).values(run=run, **values))
+
+    @_to_its_end
+    async def find(self, run: str) -> RunRecord | None:
+        """The run with this id, or the newest whose id begins or ends so."""
+        async with self._transaction() as connection:
+            query = select(runs).where(runs.c.run == run)
+            row = (await connection.execute(query)).mappings().first()
+            if row is None and run:
+                like = runs.c.run.startswith(run, autoescape=True) | runs.c.run.endswith(run, autoescape=True)
+                query = select(runs).where(like).order_by(runs.c.started_at.desc()).limit(1)
+                row = (await connection.execute(query)).mappings().first()
+        return _run(row) if row is not None else None
+
+    @_to_its_end
+    async def of_flow_run(self, flow_run: str) -> RunRecord | None:
+        """The run that this Prefect flow run carried out, if it got so far."""
+        async with self._transaction() as connection:
+            query = select(runs).where(runs.c.flow_run == flow_run).limit(1)
+            row = (await connection.execute(query)).mappings().first()
+        return _run(row) if row is not None else None
+
+    @_to_its_end
+    async def latest(self, limit: int = 20) -> list[RunRecord]:
+        """The newest runs first."""
+        async with self._transaction() as connection:
+            query = select(runs).order_by(runs.c.started_at.desc()).limit(limit)
+            rows = (await connection.execute(query)).mappings().all()
+        return [_run(row) for row in rows]
+
+    @_to_its_end
+    async def events(self, run: str, after: int = 0) -> list[Event]:
+        """The events of a run with numbers above ``after``, in order."""
+        async with self._transaction() as connection:
+            query = select(events).where(events.c.run == run, events.c.id > after).order_by(events.c.id)
+            rows = (await connection.execute(query)).mappings().all()
+        return [Event(**row) for row in rows]
+
+    @_to_its_end
+    async def faults(self, run: str) -> list[FaultRecord]:
+        """The faults of a run, in the order in which they were asked for."""
+        async with self._transaction() as connection:
+            query = select(faults).where(faults.c.run == run).order_by(faults.c.requested_at, faults.c.name)
+            rows = (await connection.execute(query)).mappings().all()
+        return [FaultRecord(**{key: row[key] for key in FaultRecord.__dataclass_fields__}) for row in rows]
+
+    @_to_its_end
+    async def observations(self, run: str) -> list[Observation]:
+        """Everything that was sampled in a run, in order."""
+        async with self._transaction() as connection:
+            query = select(observations).where(observations.c.run == run).order_by(observations.c.id)
+            rows = (await connection.execute(query)).mappings().all()
+        return [Observation(**{key: row[key] for key in Observation.__dataclass_fields__}) for row in rows]
+
+
+def _create_tables(connection: Connection) -> None:
+    # Not ``create_all``: it looks first, and another process can be faster in between.
+    for table in metadata.sorted_tables:
+        connection.execute(CreateTable(table, if_not_exists=True))
+        for index in table.indexes:
+            connection.execute(CreateIndex(index, if_not_exists=True))
+
+
+def _run(row: Mapping[Any, Any]) -> RunRecord:
+    values = {name: row[name] for name in RunRecord.__dataclass_fields__}
+    values["verdict"] = Verdict(values["verdict"]) if values["verdict"] else None
+    return RunRecord(**values)

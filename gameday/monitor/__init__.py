@@ -1,0 +1,1 @@
+"""Sample, judge, decide: what is watched during a run, and what a sample means."""

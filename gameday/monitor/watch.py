@@ -1,0 +1,90 @@
+"""Why: steady state and guardrails are the same signals with different limits, asked for once.
+
+Joins an experiment's probes and the guardrails' thresholds into one list of watched signals, one
+PromQL query each. How they are sampled and judged is for ``sampler`` and ``judge``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from itertools import chain, count
+
+from gameday.spec.base import Duration, Limit, Model
+from gameday.spec.experiment import Experiment, Probe
+from gameday.spec.guardrails import Guardrails, Threshold
+from gameday.spec.platform import Platform
+
+
+class Watch(Model):
+    """One signal, its query, and every limit that it is held to."""
+
+    name: str
+    query: str
+    unit: str = ""
+    expect: Limit | None = None
+    tolerate: Limit | None = None
+    tolerate_for: Duration = timedelta(0)
+    abort_when: Limit | None = None
+    abort_for: Duration = timedelta(0)
+    services: tuple[str, ...] = ()
+
+    def concerns(self, service: str) -> bool:
+        """Whether the steady state speaks of this service; thresholds always speak of all."""
+        return not self.services or service in self.services
+
+
+def _probe_watch(probe: Probe, platform: Platform) -> Watch:
+    signal = platform.signal(probe.signal) if probe.signal else None
+    return Watch.model_validate(
+        {
+            "name": probe.name,
+            "query": signal.query if signal else probe.query,
+            "unit": probe.unit or (signal.unit if signal else ""),
+            "expect": probe.expect,
+            "tolerate": probe.tolerate or probe.expect,
+            "tolerateFor": probe.breach_for,
+            "services": probe.services,
+        }
+    )
+
+
+def _threshold_watch(threshold: Threshold, platform: Platform) -> Watch:
+    signal = platform.signal(threshold.signal)
+    return Watch.model_validate(
+        {
+            "name": signal.name,
+            "query": signal.query,
+            "unit": signal.unit,
+            "abortWhen": threshold.abort_when,
+            "abortFor": threshold.breach_for,
+        }
+    )
+
+
+def watches(experiment: Experiment, platform: Platform, guardrails: Guardrails) -> tuple[Watch, ...]:
+    """Every signal that a run of ``experiment`` looks at.
+
+    A threshold joins the probe with the same query, so that one query serves both.
+    """
+    found = [_probe_watch(probe, platform) for probe in experiment.steady_state]
+    for threshold in guardrails.thresholds:
+        watch = _threshold_watch(threshold, platform)
+        same = next((i for i, other in enumerate(found) if _joinable(other, watch)), None)
+        if same is None:
+            found.append(watch.model_copy(update={"name": _free(watch.name, found)}))
+        else:
+            limits = {"abort_when": watch.abort_when, "abort_for": watch.abort_for}
+            found[same] = found[same].model_copy(update=limits)
+    return tuple(found)
+
+
+def _free(name: str, found: Sequence[Watch]) -> str:
+    """A name for a threshold that no other watch has: the judge tells them apart by it."""
+    taken = {other.name for other in found}
+    names = chain((name, f"{name} threshold"), (f"{name} threshold {number}" for number in count(2)))
+    return next(one for one in names if one not in taken)
+
+
+def _joinable(probe: Watch, threshold: Watch) -> bool:
+    return probe.abort_when is None and probe.query.split() == threshold.query.split()

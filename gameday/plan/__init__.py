@@ -1,0 +1,1 @@
+"""Experiment + environment + cluster -> plan: the pods, the objects, the timeline, the refusals."""

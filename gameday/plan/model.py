@@ -1,0 +1,118 @@
+"""Why: a run carries out exactly a plan, and people read and approve exactly that plan.
+
+The plan as data. ``gameday.plan.build`` makes it; nothing here talks to a cluster.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+from gameday.monitor.watch import Watch
+from gameday.spec.base import Duration, Model
+from gameday.spec.experiment import Recovery
+
+
+class PlannedPod(Model):
+    """A pod that a selector matches now."""
+
+    namespace: str
+    name: str
+    service: str
+    ready: bool
+
+
+class Share(Model):
+    """How much of one service a fault can hit: ``hit`` of ``of`` pods, at most."""
+
+    service: str
+    hit: int
+    of: int
+
+
+class PlannedFault(Model):
+    """One chaos object and what it can touch."""
+
+    name: str
+    kind: str
+    what: str
+    mode: str
+    one_shot: bool
+    at_most: int
+    candidates: tuple[PlannedPod, ...]
+    peers: tuple[PlannedPod, ...] = ()
+    shares: tuple[Share, ...]
+    chaos_object: dict[str, Any]
+
+
+class PlannedStage(Model):
+    """Faults that act together; ``starts`` counts from the first injection."""
+
+    name: str
+    title: str
+    starts: Duration
+    duration: Duration
+    settle: Duration
+    faults: tuple[PlannedFault, ...]
+
+
+class Plan(Model):
+    """Everything that a run will do, and why it would be refused."""
+
+    run: str
+    created_at: datetime
+    experiment: str
+    title: str
+    hypothesis: str
+    category: str
+    owner: str
+    environment: str
+    namespace: str
+    chaos_namespace: str
+    declared: Duration
+    duration: Duration
+    baseline: Duration
+    recovery: Recovery
+    watches: tuple[Watch, ...]
+    stages: tuple[PlannedStage, ...]
+    refusals: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def scaled(self) -> bool:
+        """Whether the execution was asked to take longer or shorter than declared."""
+        return self.duration != self.declared
+
+    @property
+    def faults(self) -> tuple[PlannedFault, ...]:
+        """All faults of all stages, in order."""
+        return tuple(fault for stage in self.stages for fault in stage.faults)
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The services that any fault may hit, sorted."""
+        return tuple(sorted({share.service for fault in self.faults for share in fault.shares}))
+
+    @property
+    def longest(self) -> timedelta:
+        """The execution and, at most, the recovery after it."""
+        return self.duration + self.recovery.timeout
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what the plan does: the same for two plans that differ only in run and moment."""
+        content = self.model_dump(
+            mode="json", exclude={"run", "created_at", "refusals", "warnings", "stages"}
+        )
+        content["stages"] = [
+            {
+                **stage.model_dump(mode="json", exclude={"faults"}),
+                "faults": [
+                    {"kind": fault.kind, "spec": fault.chaos_object["spec"]} for fault in stage.faults
+                ],
+            }
+            for stage in self.stages
+        ]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,113 @@
+"""Why: every form of the report says the same, so its content is put together once.
+
+Reads the journal and nothing else. How it looks is for the templates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from gameday.analysis.baseline import Baseline, Impact, by_key, impact
+from gameday.errors import UsageError
+from gameday.journal.store import Event, FaultRecord, Journal, Observation, RunRecord
+from gameday.monitor.watch import Watch
+from gameday.plan.model import Plan
+from gameday.run.recovery import STAGE as RECOVERY
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Everything that a report of one run says."""
+
+    run: RunRecord
+    plan: Plan | None
+    events: Sequence[Event]
+    faults: Sequence[FaultRecord]
+    impacts: Sequence[Impact]
+    recovery: Mapping[str, Any]
+    unproved: Sequence[str]
+
+    def what(self, fault: FaultRecord) -> str:
+        """The fault in words, as the plan has them: ``PodChaos pod-kill``."""
+        planned = self.plan.faults if self.plan is not None else ()
+        words = next((f" {one.what}" for one in planned if one.name == fault.name), "")
+        return f"{fault.kind}{words}"
+
+    @property
+    def took(self) -> timedelta | None:
+        """How long the run took; None where its end is not known."""
+        return self.run.ended_at - self.run.started_at if self.run.ended_at is not None else None
+
+    @property
+    def hint(self) -> str:
+        """What a person can do about the verdict, where anybody knew."""
+        return next((event.data["hint"] for event in self.of("verdict") if event.data.get("hint")), "")
+
+    @property
+    def timeline(self) -> list[tuple[Event, str]]:
+        """What happened, each in one line; samples and the later lines of messages left out."""
+        return [(event, _in_short(event)) for event in self.events if event.kind != "sample"]
+
+    def of(self, *kinds: str) -> list[Event]:
+        """The events of these kinds, in order."""
+        return [event for event in self.events if event.kind in kinds]
+
+
+async def collect(journal: Journal, run: str) -> ReportData:
+    """What the journal knows of ``run``. Raises ``UsageError`` where it knows nothing."""
+    record = await journal.find(run)
+    if record is None:
+        raise UsageError(f"unknown run {run!r}", hint="`gameday status` lists those that the journal knows.")
+    plan = Plan.model_validate(record.plan) if record.plan else None
+    events = await journal.events(record.run)
+    seen = await journal.observations(record.run)
+    recovered = [event.data for event in events if event.kind == "recovery"]
+    return ReportData(
+        run=record,
+        plan=plan,
+        events=events,
+        faults=await journal.faults(record.run),
+        impacts=impacts(plan.watches if plan else (), events, seen),
+        recovery=recovered[-1] if recovered else {},
+        unproved=[event.message for event in events if event.kind == "warning"],
+    )
+
+
+def _in_short(event: Event) -> str:
+    if event.kind == "message":
+        return f"told {event.data.get('channel', '')}: {event.message.partition(chr(10))[0]}"
+    if event.kind == "health" and event.data.get("bad"):
+        return f"{event.message}. Not well: {'; '.join(event.data['bad'])}"
+    return event.message
+
+
+def impacts(watches: Sequence[Watch], events: Sequence[Event], seen: Sequence[Observation]) -> list[Impact]:
+    """Before, worst and after of every signal and service that was sampled while faults were in."""
+    stored = [event.data["baselines"] for event in events if event.kind == "baseline"]
+    baselines = by_key(Baseline.model_validate(one) for one in (stored[-1] if stored else ()))
+    found = []
+    for watch in watches:
+        own = [one for one in seen if one.signal == watch.name and one.value is not None]
+        for service in sorted({one.service for one in own}):
+            rows = [one for one in own if one.service == service]
+            found.append(
+                impact(
+                    watch.name,
+                    service,
+                    unit=watch.unit,
+                    lower_is_worse=_lower_is_worse(watch),
+                    baseline=baselines.get((watch.name, service)),
+                    during=[one.value for one in rows if one.stage != RECOVERY and one.value is not None],
+                    after=[one.value for one in rows if one.stage == RECOVERY and one.value is not None],
+                )
+            )
+    return found
+
+
+def _lower_is_worse(watch: Watch) -> bool:
+    if watch.tolerate is not None:
+        return watch.tolerate.operator in {">=", ">"}
+    return watch.abort_when is not None and watch.abort_when.operator in {"<", "<="}

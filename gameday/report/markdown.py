@@ -1,0 +1,86 @@
+"""Why: the result of a run as Markdown: for Prefect's UI, for Git, for a pull request.
+
+Renders ``ReportData`` with one template; nothing is worked out here.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from gameday.errors import GamedayError
+from gameday.report.data import ReportData
+from gameday.spec.base import format_duration
+
+
+class ReportError(GamedayError):
+    """The report could not be written; the journal still has everything."""
+
+
+def _moment(value: datetime | None) -> str:
+    return f"{value:%Y-%m-%d %H:%M:%S} UTC" if value else "not known"
+
+
+def _time(value: datetime) -> str:
+    return f"{value:%H:%M:%S}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return "not in time"
+    return format_duration(timedelta(seconds=round(value))) if value >= 0.5 else "at once"
+
+
+def _whole(value: timedelta) -> str:
+    return format_duration(timedelta(seconds=round(value.total_seconds())))
+
+
+def _cell(text: str) -> str:
+    """Text of one line that breaks neither a Markdown table nor the page around it."""
+    # The backslash first: one before a pipe would otherwise take the pipe's own away.
+    for mark, written in (("\\", "\\\\"), ("|", "\\|"), ("&", "&amp;"), ("<", "&lt;"), ("`", "\\`")):
+        text = text.replace(mark, written)
+    return " ".join(text.split())
+
+
+_templates = Environment(
+    loader=PackageLoader("gameday.report"),
+    undefined=StrictUndefined,
+    autoescape=False,  # noqa: S701 - Markdown, not HTML; cells are escaped by the filter ``cell``
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+_templates.filters.update(
+    moment=_moment,
+    time=_time,
+    whole=_whole,
+    number=_number,
+    seconds=_seconds,
+    cell=_cell,
+    duration=format_duration,
+)
+
+
+def render(data: ReportData) -> str:
+    """The report as Markdown."""
+    return _templates.get_template("run.md.j2").render(data=data, run=data.run, plan=data.plan)
+
+
+def write(data: ReportData, directory: Path) -> Path:
+    """Write the report to ``<directory>/<run>.md``. Raises ``ReportError``."""
+    path = directory / f"{data.run.run}.md"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        path.write_text(render(data), encoding="utf-8")
+    except OSError as error:
+        raise ReportError(
+            f"{path}: the report cannot be written ({error})", hint="GAMEDAY_REPORTS_DIR names another place."
+        ) from None
+    return path

@@ -1,0 +1,66 @@
+"""Why: after the last stage, or whatever came instead, nothing of the run may be left in the cluster.
+
+Calls the emergency stop for the run and writes down what it found, and looks on for an object whose
+creation was never answered: the API server may still be working on it. In the ordinary case there is
+nothing left to end.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from gameday.clients.faults import Ref
+from gameday.errors import OutsideError
+from gameday.run.context import Run
+from gameday.run.ending import end_faults
+from gameday.safety.stop_report import Scope
+
+# The API server gives a request up after a minute (--request-timeout), its webhooks included.
+_LATE_CREATION: Final = timedelta(seconds=60)
+_POLL: Final = timedelta(seconds=1)
+
+
+async def end_everything(run: Run) -> None:
+    """End whatever of the run is in the cluster, or still comes, and write down what became of it."""
+    await _stop(run)
+    if run.unanswered:
+        await _end_late_ones(run)
+
+
+async def _stop(run: Run) -> None:
+    report = await end_faults(
+        Scope.of_run(run.id, run.plan.chaos_namespace),
+        context=run.session.environment.context,
+        clock=run.session.clock,
+    )
+    run.findings.faults_ended_at = run.findings.faults_ended_at or run.now()
+    if report.outcomes or not report.clean:
+        run.findings.faults_ended_at = run.now()
+        for line in report.lines():
+            await run.tell("stop", line)
+        await run.take_stop_report(report)
+
+
+async def _end_late_ones(run: Run) -> None:
+    names = ", ".join(str(ref) for ref in sorted(run.unanswered))
+    limit = f"{_LATE_CREATION.total_seconds():.0f} s"
+    await run.tell(
+        "warning", f"Whether the API server creates {names} is not known; watching for {limit} and ending it"
+    )
+    clock = run.session.clock
+    deadline = clock.now() + _LATE_CREATION
+    # The whole time: a creation that was asked for again may happen again after the first was ended.
+    while clock.now() < deadline:
+        if [ref for ref in sorted(run.unanswered) if await _deleted(run, ref)]:
+            await _stop(run)
+        await clock.sleep(_POLL)
+    run.unanswered.clear()
+    await run.tell("note", f"Nothing more of {names} appeared within {limit}")
+
+
+async def _deleted(run: Run, ref: Ref) -> bool:
+    try:
+        return await run.session.chaos.delete(ref)
+    except OutsideError:
+        return False

@@ -1,0 +1,199 @@
+"""Why: while faults are in, somebody looks all the time and stops it when it goes wrong.
+
+The loop of the run: sample, judge, tell, decide. It decides to go on or not; ending the faults is
+its caller's next step, always.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from gameday.clients.faults import FaultState, Ref
+from gameday.errors import OutsideError
+from gameday.journal.store import Observation, Verdict
+from gameday.monitor.judge import Decision, Judge, Judged, Outcome, Reading, Sample, State
+from gameday.monitor.sampler import Sampler
+from gameday.run.context import Run
+from gameday.run.reasons import grouped
+from gameday.run.recovery import Progress
+from gameday.spec.base import format_duration
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """The run must not go on: the verdict that follows, and why."""
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+
+
+@dataclass
+class Observer:
+    """Watches one run from its first fault to its last."""
+
+    run: Run
+    sampler: Sampler
+    judge: Judge
+    progress: Progress
+    _cluster_unseen_since: datetime | None = field(default=None)
+    _last: Sample | None = field(default=None)
+
+    @property
+    def interval(self) -> timedelta:
+        """How often it looks."""
+        return self.run.session.catalogue.platform.prometheus.sample_interval
+
+    async def watch(self, stage: str, until: datetime, refs: Sequence[Ref] = ()) -> Halt | None:
+        """Look every interval until ``until``; answers early with a ``Halt`` where that is needed.
+
+        ``refs`` are the faults that must stay in meanwhile: one that goes was ended by a person.
+        """
+        clock = self.run.session.clock
+        while True:
+            began = clock.now()
+            halt = await self._look(stage, until, refs)
+            if halt is not None:
+                return halt
+            left = until - clock.now()
+            if left <= timedelta(0):
+                return None
+            await clock.sleep(min(left, began + self.interval - clock.now()))
+
+    async def clear(self, stage: str) -> Halt | None:
+        """Wait until nothing is unknown or outside its tolerance, before ``stage`` is injected.
+
+        A breach or a blindness that lasts is a ``Halt``, as always; a short one only delays the
+        stage. Nothing is injected into a platform that is ill or cannot be seen.
+        """
+        while self._last is not None and (self._last.of(State.UNKNOWN) or self._last.of(State.BREACH)):
+            await self.run.session.clock.sleep(self.interval)
+            halt = await self._look(f"before {stage}", self.run.now(), ())
+            if halt is not None:
+                return halt
+        return None
+
+    async def _look(self, stage: str, until: datetime, refs: Sequence[Ref]) -> Halt | None:
+        readings, ended = await asyncio.gather(self.sampler.look(), self._ended(refs))
+        now = self.run.now()
+        sample, decision = self.judge.judge(now, readings)
+        self._last = sample
+        if not refs:
+            self.progress.take(now, readings)
+        await _tell_sample(self.run, stage, sample, max(until - now, timedelta(0)))
+        return self._halt(decision, ended)
+
+    def _halt(self, decision: Decision, ended: tuple[str, ...]) -> Halt | None:
+        """The gravest reason not to go on, if there is one."""
+        lost = self.run.leases.why_lost() if self.run.leases is not None else ""
+        unrecorded = f"the record cannot be kept: {self.run.journal_lost}" if self.run.journal_lost else ""
+        blind = tuple(reason for reason in (unrecorded, self._blind()) if reason)
+        candidates = (
+            (Verdict.ABORTED, grouped(decision.reasons) if decision.outcome is Outcome.ABORT else ()),
+            (Verdict.STOPPED, (lost,) if lost else ended),
+            (Verdict.ABORTED, blind),
+            (Verdict.DISPROVED, grouped(decision.reasons) if decision.outcome is Outcome.DISPROVED else ()),
+        )
+        return next((Halt(verdict, reasons) for verdict, reasons in candidates if reasons), None)
+
+    async def _ended(self, refs: Sequence[Ref]) -> tuple[str, ...]:
+        """The faults that somebody else has ended, in words."""
+        # One try, no longer than an interval: an API server that stalls must not blind the judge.
+        chaos = self.run.session.chaos.within(timeout=self.interval, attempts=1)
+        try:
+            states = await chaos.read_all(refs)
+        except OutsideError:
+            self._cluster_unseen_since = self._cluster_unseen_since or self.run.now()
+            return ()
+        self._cluster_unseen_since = None
+        return tuple(f"{ref} was ended by somebody else" for ref, state in states.items() if _gone(state))
+
+    def _blind(self) -> str:
+        since, grace = self._cluster_unseen_since, self.judge.no_data_grace
+        if since is None or self.run.now() - since < grace:
+            return ""
+        return f"the API server has not answered for {format_duration(grace)}"
+
+
+def _gone(state: FaultState | None) -> bool:
+    return state is None or state.meta.deleting is not None or state.paused
+
+
+def observations(stage: str, sample: Sample) -> list[Observation]:
+    """A sample as rows of the journal."""
+    return [
+        Observation(
+            at=sample.at,
+            stage=stage,
+            signal=one.reading.signal,
+            service=one.reading.service,
+            value=one.reading.value,
+            unknown=one.reading.unknown or None,
+            state=one.state.value,
+        )
+        for one in sample.judged
+    ]
+
+
+async def _tell_sample(run: Run, stage: str, sample: Sample, left: timedelta) -> None:
+    worst = worst_of(sample)
+    words = [_signal_words(one) for one in worst]
+    left_words = format_duration(timedelta(seconds=math.ceil(left.total_seconds())))
+    units = {watch.name: watch.unit for watch in run.plan.watches}
+    await run.observe(
+        observations(stage, sample),
+        f"{stage} | {left_words} left | {' | '.join(words)}",
+        stage=stage,
+        left_s=left.total_seconds(),
+        signals=[
+            {
+                "signal": one.reading.signal,
+                "service": one.reading.service,
+                "value": one.reading.value,
+                "unknown": one.reading.unknown,
+                "unit": units.get(one.reading.signal, ""),
+                "limit": str(one.limit) if one.limit else "",
+                "state": one.state.value,
+            }
+            for one in worst
+        ],
+    )
+
+
+_SEVERITY = (State.OVER, State.UNKNOWN, State.BROKEN, State.BREACH, State.OK)
+
+
+def worst_of(sample: Sample) -> list[Judged]:
+    """For each signal the reading that matters most: the worst state, then nearest to its limit.
+
+    Where every service reads the same, none is named.
+    """
+    of_signal: dict[str, list[Judged]] = {}
+    for one in sample.judged:
+        of_signal.setdefault(one.reading.signal, []).append(one)
+    return [_worst(judged) for judged in of_signal.values()]
+
+
+def _worst(judged: Sequence[Judged]) -> Judged:
+    worst = min(judged, key=_rank)
+    alike = {(one.state, one.reading.value, one.reading.unknown) for one in judged}
+    if len(judged) > 1 and len(alike) == 1:
+        return replace(worst, reading=replace(worst.reading, service=""))
+    return worst
+
+
+def _rank(one: Judged) -> tuple[int, float]:
+    value, limit = one.reading.value, one.limit
+    if value is None or limit is None:
+        return _SEVERITY.index(one.state), 0.0
+    return _SEVERITY.index(one.state), value if limit.operator in {">=", ">"} else -value
+
+
+def _signal_words(one: Judged) -> str:
+    reading: Reading = one.reading
+    where = f" {reading.service}" if reading.service else ""
+    limit = f" ({one.limit})" if one.limit else ""
+    return f"{reading.signal} {reading.text}{where}{limit}"

@@ -1,0 +1,37 @@
+"""Why: a verdict that can be trusted follows from what was proved, by rules that fit on a screen.
+
+``held`` is said only where every fault was proved in and out, the steady state was seen throughout,
+and it came back. Whatever could not be proved is said with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gameday.journal.store import Verdict
+from gameday.run.context import Recovered
+from gameday.run.observe import Halt
+from gameday.spec.base import format_duration
+from gameday.spec.experiment import Recovery
+
+
+def draw(
+    halt: Halt | None, recovered: Recovered, left: Sequence[str], wanted: Recovery
+) -> tuple[Verdict, tuple[str, ...]]:
+    """The verdict of a run that got as far as its recovery, and why.
+
+    ``halt`` is why execution ended early, if it did; ``left`` what may still be in the cluster.
+    """
+    not_back: tuple[str, ...] = ()
+    if not recovered.in_time:
+        unmet = "; ".join(recovered.unmet) or "the steady state did not hold long enough"
+        not_back = (f"not recovered within {format_duration(wanted.timeout)}: {unmet}",)
+    if halt is not None:
+        return halt.verdict, (*halt.reasons, *not_back, *left)
+    if left:
+        return Verdict.ERROR, (*left, *not_back)
+    if not_back and recovered.blind:
+        return Verdict.ERROR, ("whether the platform recovered could not be seen", *not_back)
+    if not_back:
+        return Verdict.DISPROVED, not_back
+    return Verdict.HELD, ()

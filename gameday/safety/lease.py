@@ -1,0 +1,238 @@
+"""Why: a run that dies must be noticed, and two runs must never hit the same service.
+
+A run holds a Lease of its own, by which the guard sees that it lives, and one for each service that
+it hits. They are Kubernetes Leases because they outlive this process and Prefect's limits do not
+hold. What follows from losing one is the run's to decide. Whether a Lease has lapsed is read from
+its times, so the clocks of the machines that run experiments must agree within a few seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from gameday.clients.chaos_kinds import FLOW_RUN, RUN
+from gameday.clients.kubernetes import Cluster
+from gameday.clients.types import Lease
+from gameday.clock import Clock
+from gameday.errors import ConflictError, GamedayError, NotFoundError, RefusedError, UnreachableError
+
+DURATION: Final = timedelta(seconds=30)
+RENEW_EVERY: Final = timedelta(seconds=10)
+
+_RENEWAL_TIMEOUT: Final = timedelta(seconds=3)
+_RUN_PREFIX = "gameday-run-"
+_TARGET_PREFIX = "gameday-target-"
+_TARGET = "gameday/target"
+_MANAGED = {"app.kubernetes.io/managed-by": "gameday"}
+# Each conflict means that somebody else moved; more than a few in a row is not a race any more.
+_TRIES = 4
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Target:
+    """A service that a run hits."""
+
+    namespace: str
+    service: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.service}"
+
+
+@dataclass(frozen=True, slots=True)
+class Takeover:
+    """A lapsed Lease that was taken over: ``previous`` let it lapse, last seen alive at ``seen_at``."""
+
+    name: str
+    previous: str
+    seen_at: datetime | None
+
+
+def run_lease(run: str) -> str:
+    """The name of the Lease by which a run shows that it lives."""
+    return f"{_RUN_PREFIX}{run}"
+
+
+def target_lease(target: Target) -> str:
+    """The name of the Lease that keeps a service for one run at a time."""
+    return f"{_TARGET_PREFIX}{target.namespace}-{target.service}"
+
+
+class RunLeases:
+    """All Leases of one run, in the chaos namespace."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        run: str,
+        targets: Iterable[Target],
+        *,
+        namespace: str,
+        clock: Clock,
+        flow_run: str = "",
+        duration: timedelta = DURATION,
+    ) -> None:
+        """Hold nothing yet. ``flow_run`` is the id of the Prefect flow run, for the guard."""
+        self._cluster = cluster
+        # A renewal that is late is worth less than the next one.
+        self._brisk = Cluster(cluster.api.within(timeout=_RENEWAL_TIMEOUT, attempts=1))
+        self._run = run
+        self._targets = sorted(set(targets))
+        self._namespace = namespace
+        self._clock = clock
+        self._flow_run = flow_run
+        self._duration = duration
+        self._held: dict[str, Lease] = {}
+        self._renewed_at = clock.now()
+        self.lost = ""
+
+    async def acquire(self) -> tuple[Takeover, ...]:
+        """Take all Leases or none. Answers with those that somebody had let lapse.
+
+        Raises ``RefusedError`` naming the run that holds a service. Taken in a fixed order, so that
+        two runs that want the same services never wait for each other.
+        """
+        wanted = [(target_lease(target), str(target)) for target in self._targets]
+        takeovers: list[Takeover] = []
+        try:
+            for name, target in [*wanted, (run_lease(self._run), "")]:
+                takeover = await self._take(name, target)
+                takeovers += [takeover] if takeover else []
+        except BaseException:
+            await self.release()
+            raise
+        self._renewed_at = self._clock.now()
+        return tuple(takeovers)
+
+    async def _take(self, name: str, target: str) -> Takeover | None:
+        for _ in range(_TRIES):
+            try:
+                return await self._take_once(name, target)
+            except (ConflictError, UnreachableError) as error:  # look again: it may even have worked
+                failure: GamedayError = error
+        raise failure
+
+    async def _take_once(self, name: str, target: str) -> Takeover | None:
+        now = self._clock.now()
+        try:
+            there = await self._cluster.lease(self._namespace, name)
+        except NotFoundError:
+            self._held[name] = await self._cluster.create_lease(self._fresh(name, target, now))
+            return None
+        mine = there.holder == self._run
+        if not mine and not there.lapsed(now):
+            raise self._refusal(there, target or name)
+        taken = replace(
+            self._fresh(name, target, now),
+            resource_version=there.resource_version,
+            transitions=there.transitions + (not mine),
+            acquired=there.acquired if mine else now,
+        )
+        self._held[name] = await self._cluster.update_lease(taken)
+        return None if mine or not there.holder else Takeover(name, there.holder, there.renewed)
+
+    def _refusal(self, there: Lease, what: str) -> RefusedError:
+        until = (there.renewed + there.duration).isoformat(timespec="seconds") if there.renewed else "unknown"
+        return RefusedError(
+            f"{what} is being broken by another run already.",
+            (f"{what} is held by run {there.holder}; its lease is good until {until}.",),
+            hint=f"Wait for it to end, or stop it: gameday stop {there.holder}",
+        )
+
+    def _fresh(self, name: str, target: str, now: datetime) -> Lease:
+        labels = {**_MANAGED, RUN: self._run} | ({FLOW_RUN: self._flow_run} if self._flow_run else {})
+        return Lease(
+            name=name,
+            namespace=self._namespace,
+            holder=self._run,
+            duration=self._duration,
+            acquired=now,
+            renewed=now,
+            labels=labels,
+            annotations={_TARGET: target} if target else {},
+        )
+
+    def why_lost(self) -> str:
+        """Why the Leases are lost, "" while they are held. Asks nobody: a renewal may be stuck."""
+        since = self._renewed_at
+        if not self.lost and self._held and self._clock.now() > since + self._duration:
+            self.lost = f"the leases were not renewed since {since.isoformat(timespec='seconds')}"
+        return self.lost
+
+    async def renew(self) -> None:
+        """Renew all, to be called every ``RENEW_EVERY``.
+
+        Raises nothing that the cluster does: while it is only out of reach, the Leases are still
+        good for a while. ``lost`` says why once they are not, and stays.
+        """
+        if self.why_lost():
+            return
+        now = self._clock.now()
+        results = await asyncio.gather(*(self._renew(name) for name in list(self._held)))
+        losses = [why for why in results if why]
+        if losses:
+            self.lost = "; ".join(losses)
+        elif None not in results:
+            self._renewed_at = now
+
+    async def _renew(self, name: str) -> str | None:
+        """Answers "" where renewed, None where that could not be done now, else why it is lost."""
+        for _ in range(_TRIES):
+            wanted = replace(self._held[name], renewed=self._clock.now())
+            try:
+                self._held[name] = await self._brisk.update_lease(wanted)
+            except ConflictError:
+                why = await self._look_again(name)
+                if why != "":
+                    return why
+            except NotFoundError:
+                return f"somebody deleted the lease {name}"
+            except GamedayError:
+                return None
+            else:
+                return ""
+        return None
+
+    async def _look_again(self, name: str) -> str | None:
+        try:
+            there = await self._cluster.lease(self._namespace, name)
+        except NotFoundError:
+            return f"somebody deleted the lease {name}"
+        except GamedayError:
+            return None
+        if there.holder != self._run:
+            return f"the lease {name} was taken over by {there.holder or 'nobody'}"
+        self._held[name] = there
+        return ""
+
+    async def release(self) -> tuple[str, ...]:
+        """Give all back. Answers with what could not be given back: it lapses by itself."""
+        names = list(self._held)
+        results = await asyncio.gather(*(self._release(name) for name in names))
+        return tuple(why for why in results if why)
+
+    async def _release(self, name: str) -> str:
+        try:
+            for _ in range(_TRIES):
+                try:
+                    await self._cluster.delete_lease(self._held[name])
+                except ConflictError:
+                    there = await self._cluster.lease(self._namespace, name)
+                    if there.holder != self._run:
+                        break
+                    self._held[name] = there
+                else:
+                    break
+            else:
+                return f"{name}: somebody kept changing it"
+        except NotFoundError:
+            return ""
+        except GamedayError as error:
+            return f"{name}: {error.message}"
+        finally:
+            self._held.pop(name, None)
+        return ""

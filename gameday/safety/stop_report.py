@@ -1,0 +1,189 @@
+"""Why: after a stop a person must know what ended, what did not, and what nobody can vouch for.
+
+Only the words; ``emergency`` fills them in. Durations are in seconds of the run's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Self
+
+from gameday.clients.chaos_kinds import FLOW_RUN, RUN, plural
+from gameday.clients.faults import Ref
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a stop ends: everything, or what carries these labels and what came of it.
+
+    ``namespaces`` are where to look when the cluster does not let us list in all of them.
+    """
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    namespaces: tuple[str, ...] = ()
+
+    @classmethod
+    def everything(cls, *namespaces: str) -> Self:
+        """All chaos objects, ours and others'."""
+        return cls(namespaces=namespaces)
+
+    @classmethod
+    def of_run(cls, run: str, *namespaces: str) -> Self:
+        """What the run with this id made."""
+        return cls({RUN: run}, namespaces)
+
+    @classmethod
+    def of_flow_run(cls, flow_run: str, *namespaces: str) -> Self:
+        """What the Prefect flow run with this id made."""
+        return cls({FLOW_RUN: flow_run}, namespaces)
+
+    def __str__(self) -> str:
+        run, flow_run = self.labels.get(RUN), self.labels.get(FLOW_RUN)
+        return f"run {run}" if run else f"flow run {flow_run}" if flow_run else "everything"
+
+
+class Ending(StrEnum):
+    """What became of an object."""
+
+    ENDED = "ended"
+    FORCED = "forced"
+    STUCK = "stuck"
+
+
+class Proof(StrEnum):
+    """Why we believe that the fault is over.
+
+    ``gone``: Chaos Mesh let the object go, which it does after recovery only. ``recovered``: its
+    records say so, though the object is still there. ``unproved``: nothing does.
+    """
+
+    GONE = "gone"
+    RECOVERED = "recovered"
+    UNPROVED = "unproved"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one object; ``seconds`` from the start of the stop until it was gone."""
+
+    ref: Ref
+    run: str
+    ending: Ending
+    proof: Proof
+    why: str = ""
+    seconds: float | None = None
+
+    def __str__(self) -> str:
+        took = f" after {self.seconds:.1f} s" if self.seconds is not None else ""
+        why = f": {self.why}" if self.why else ""
+        return f"{self.ref} {self.ending}{took} ({self.proof}){why}"
+
+
+@dataclass(frozen=True, slots=True)
+class FailedCall:
+    """A call that failed ``times``; ``overcome`` where it succeeded in the end."""
+
+    doing: str
+    why: str
+    times: int
+    overcome: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StopEvent:
+    """What a stop has just done; ``left`` counts the objects still there."""
+
+    text: str
+    left: int
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class StopReport:
+    """What a stop did. ``unseen`` are the kinds that could not be listed, and why."""
+
+    scope: Scope
+    outcomes: tuple[Outcome, ...]
+    seconds: float
+    failed_calls: tuple[FailedCall, ...] = ()
+    unseen: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def clean(self) -> bool:
+        """Whether every fault is proved to be over, and nothing can have been overlooked."""
+        return not self.unseen and all(
+            one.ending is Ending.ENDED and one.proof is not Proof.UNPROVED for one in self.outcomes
+        )
+
+    def ended_as(self, ending: Ending) -> tuple[Outcome, ...]:
+        """The outcomes of one sort."""
+        return tuple(one for one in self.outcomes if one.ending is ending)
+
+    @property
+    def todo(self) -> tuple[str, ...]:
+        """What a person must do now; nothing where all is proved."""
+        tasks = [
+            f"{one.ref} is still there ({one.why or 'no reason known'}). Look with "
+            f"`kubectl -n {one.ref.namespace} describe {plural(one.ref.kind)} {one.ref.name}`; "
+            f"`gameday stop {one.run or '--all'} --force` lets it go without a recovery."
+            for one in self.ended_as(Ending.STUCK)
+        ]
+        tasks += [
+            f"{one.ref} was let go without a proved recovery: check its targets. {one.why}".rstrip()
+            for one in self.ended_as(Ending.FORCED)
+        ]
+        tasks += [
+            f"Whether any {kind} is live is not known ({why}). Look with `kubectl get {plural(kind)} -A`."
+            for kind, why in self.unseen.items()
+        ]
+        return tuple(tasks)
+
+    def lines(self) -> list[str]:
+        """The report for people, the worst last."""
+        ended = len(self.ended_as(Ending.ENDED))
+        of_all = f"{ended} of {len(self.outcomes)} chaos objects"
+        head = f"Stopped {self.scope}: {of_all} ended in {self.seconds:.1f} s."
+        if not self.outcomes:
+            seen = (
+                "there was nothing to end" if not self.unseen else "nothing was found, but not all was seen"
+            )
+            head = f"Stopped {self.scope}: {seen}."
+        calls = [
+            f"{one.doing}: failed {one.times} x ({one.why}){', then succeeded' if one.overcome else ''}"
+            for one in self.failed_calls
+        ]
+        unproved = [str(one) for one in self.outcomes if one.ending is not Ending.ENDED]
+        return [head, *self.notes, *calls, *unproved, *(f"To do: {task}" for task in self.todo)]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report for programs, in JSON's types."""
+        return {
+            "scope": str(self.scope),
+            "clean": self.clean,
+            "seconds": round(self.seconds, 3),
+            "objects": [
+                {
+                    "kind": one.ref.kind,
+                    "namespace": one.ref.namespace,
+                    "name": one.ref.name,
+                    "run": one.run,
+                    "ending": one.ending.value,
+                    "proof": one.proof.value,
+                    "why": one.why,
+                    "seconds": None if one.seconds is None else round(one.seconds, 3),
+                }
+                for one in self.outcomes
+            ],
+            "failedCalls": [
+                {"doing": one.doing, "why": one.why, "times": one.times, "overcome": one.overcome}
+                for one in self.failed_calls
+            ],
+            "unseen": dict(self.unseen),
+            "notes": list(self.notes),
+            "todo": list(self.todo),
+        }

@@ -1,0 +1,102 @@
+"""Why: what differs between machines comes from the environment, ``GAMEDAY_*``, and only from there.
+
+It names where things are and how patient we are. What is broken where, and within which limits, is
+declared in ``experiments/``. The kubeconfig is Kubernetes's own business: ``KUBECONFIG``.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+import durationpy
+from platformdirs import user_state_path
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from gameday.clock import Clock, RemoteClock, SystemClock
+from gameday.errors import UsageError
+
+_PREFIX = "GAMEDAY_"
+
+
+def _web_address(value: str) -> str:
+    if not value.startswith(("http://", "https://")):
+        raise ValueError("expected an address that begins with http:// or https://")
+    return value.rstrip("/")
+
+
+def _secret_web_address(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith(("http://", "https://")):
+        raise ValueError("expected an address that begins with http:// or https://")
+    return value
+
+
+def _duration(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return durationpy.from_str(value)
+    except durationpy.DurationError:
+        raise ValueError("expected a duration such as 5s or 2m") from None
+
+
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Patience = Annotated[Duration, Field(gt=timedelta(0), le=timedelta(minutes=1))]
+
+
+class Settings(BaseSettings):
+    """Everything that the environment says; an empty variable counts as unset."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, env_ignore_empty=True, frozen=True, hide_input_in_errors=True
+    )
+
+    prometheus_url: WebAddress | None = Field(None, description="the base address of Prometheus")
+    slack_token: SecretStr | None = Field(None, description="a bot token with chat:write")
+    slack_webhook_url: Annotated[SecretStr, AfterValidator(_secret_web_address)] | None = Field(
+        None, description="an incoming webhook, where there is no token"
+    )
+    slack_base_url: WebAddress = Field("https://slack.com/api", description="where Slack's Web API is")
+    clock_url: WebAddress | None = Field(None, description="the sandbox's clock; real time without it")
+    experiments: Path | None = Field(None, description="the catalogue; the one that comes along without it")
+    state_dir: Path = Field(
+        default_factory=lambda: user_state_path("gameday", appauthor=False),
+        description="where journal, reports and the sandbox keep their files",
+    )
+    database_url: str = Field(
+        default_factory=lambda data: f"sqlite+aiosqlite:///{(data['state_dir'] / 'journal.db').as_posix()}",
+        description="the journal, as an address for SQLAlchemy's asyncio",
+    )
+    reports_dir: Path = Field(
+        default_factory=lambda data: data["state_dir"] / "reports", description="where reports are written"
+    )
+    kubernetes_timeout: Patience = timedelta(seconds=8)
+    prometheus_timeout: Annotated[Duration, Field(gt=timedelta(0), le=timedelta(seconds=5))] = timedelta(
+        seconds=5
+    )
+    slack_timeout: Patience = timedelta(seconds=10)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
+
+
+def load() -> Settings:
+    """Read the environment. Raises one ``UsageError`` that names every variable that is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        faults = [
+            f"{_PREFIX}{str(detail['loc'][0]).upper()}: {detail['msg'].removeprefix('Value error, ')}"
+            for detail in error.errors(include_url=False, include_input=False)
+            if detail["type"] != "default_factory_not_called"  # follows from another one's fault
+        ]
+        raise UsageError(
+            f"The environment is not usable: {'; '.join(faults)}.",
+            hint="Correct or unset it.",
+        ) from None
+
+
+def clock(settings: Settings) -> Clock:
+    """The sandbox's clock where one is named, else real time. Raises ``UnreachableError``."""
+    return RemoteClock(settings.clock_url) if settings.clock_url else SystemClock()

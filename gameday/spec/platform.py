@@ -1,0 +1,146 @@
+"""Why: one file says what runs, who looks after it and where it may be broken; everything asks it.
+
+This models ``experiments/platform.yaml``. The ``twin`` blocks in it describe how the embedded
+sandbox imitates each service; nothing but the sandbox reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from gameday.errors import UsageError
+from gameday.spec.base import Duration, Mistake, Model, Name, given_twice, nearest
+from gameday.spec.experiment import check_promql
+from gameday.spec.twin import ServiceTwin, Traffic
+
+
+class Team(Model):
+    """People who own services, and where they are told."""
+
+    name: Name
+    slack: Annotated[str, Field(pattern=r"^#[a-z0-9._-]+$")]
+
+
+class Service(Model):
+    """One service of the platform: how its pods are found and how its health is asked."""
+
+    name: Name
+    owner: Name
+    tier: Name
+    labels: Annotated[dict[str, str], Field(min_length=1)]
+    port: Annotated[int, Field(ge=1, le=65535)]
+    health: Annotated[str, Field(pattern="^/")] | None = None
+    replicas: Annotated[int, Field(ge=1)] = 1
+    stateful: bool = False
+    calls: tuple[Name, ...] = ()
+    twin: ServiceTwin = ServiceTwin()
+
+
+class Signal(Model):
+    """A named PromQL query, grouped by the label ``service``."""
+
+    name: Name
+    title: str
+    query: str
+    unit: str = ""
+
+    @field_validator("query")
+    @classmethod
+    def _promql(cls, query: str) -> str:
+        return check_promql(query)
+
+
+class PrometheusSource(Model):
+    """Where signals come from."""
+
+    job: str
+    scrape_interval: Duration = timedelta(seconds=15)
+    sample_interval: Annotated[Duration, Field(description="how often a run looks")] = timedelta(seconds=5)
+    signals: tuple[Signal, ...]
+
+    def mistakes(self) -> Iterator[Mistake]:
+        """Signals are asked for by name."""
+        yield from given_twice("signal", "signals", [signal.name for signal in self.signals])
+
+
+class Grafana(Model):
+    """Links for reports."""
+
+    url: str
+    dashboards: tuple[str, ...] = ()
+
+
+class Environment(Model):
+    """A place to run in: which cluster, which namespace, who must agree and be told."""
+
+    name: Name
+    context: Annotated[str, Field(description="the kubeconfig context; unset: the current one")] | None = None
+    namespace: str
+    prometheus_url: Annotated[str, Field(description="instead of GAMEDAY_PROMETHEUS_URL")] | None = None
+    channel: Annotated[str, Field(pattern=r"^#[a-z0-9._-]+$")]
+    must_notify: Annotated[bool, Field(description="a run that cannot tell the channel does not start")] = (
+        False
+    )
+    approvals: Annotated[int, Field(ge=0, description="how many people must agree")] = 0
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """Say that there is no ``kind`` called ``name``, and which there is."""
+    names = sorted(known)
+    return f"unknown {kind} {name!r}{nearest(name, names) or '; known: ' + ', '.join(names)}"
+
+
+class Platform(Model):
+    """The whole of ``platform.yaml``."""
+
+    name: Name
+    chaos_namespace: str = "chaos-engineering"
+    teams: tuple[Team, ...]
+    services: Annotated[tuple[Service, ...], Field(min_length=1)]
+    prometheus: PrometheusSource
+    grafana: Grafana | None = None
+    environments: Annotated[tuple[Environment, ...], Field(min_length=1)]
+    twin: Traffic = Traffic()
+
+    def mistakes(self) -> Iterator[Mistake]:
+        """What is named must be there, once."""
+        services = [service.name for service in self.services]
+        teams = [team.name for team in self.teams]
+        yield from given_twice("team", "teams", teams)
+        yield from given_twice("service", "services", services)
+        yield from given_twice("environment", "environments", [one.name for one in self.environments])
+        for index, service in enumerate(self.services):
+            if service.owner not in teams:
+                yield ("services", index, "owner"), unknown("team", service.owner, teams)
+            for place, callee in enumerate(service.calls):
+                if callee not in services:
+                    yield ("services", index, "calls", place), unknown("service", callee, services)
+
+    def service(self, name: str) -> Service:
+        """The service called ``name``. Raises ``UsageError`` with the nearest name."""
+        for service in self.services:
+            if service.name == name:
+                return service
+        raise UsageError(unknown("service", name, (service.name for service in self.services)))
+
+    def environment(self, name: str) -> Environment:
+        """The environment called ``name``. Raises ``UsageError`` with the nearest name."""
+        for environment in self.environments:
+            if environment.name == name:
+                return environment
+        raise UsageError(unknown("environment", name, (known.name for known in self.environments)))
+
+    def signal(self, name: str) -> Signal:
+        """The signal called ``name``. Raises ``UsageError`` with the nearest name."""
+        for signal in self.prometheus.signals:
+            if signal.name == name:
+                return signal
+        raise UsageError(unknown("signal", name, (signal.name for signal in self.prometheus.signals)))
+
+    def team(self, name: str) -> Team | None:
+        """The team called ``name``, if there is one."""
+        return next((team for team in self.teams if team.name == name), None)

@@ -1,0 +1,68 @@
+"""Why: a run must survive a Slack that fails, so this one fails on demand.
+
+Holds what is wrong at the moment and for how many calls yet. ``app`` asks before it answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FaultKind = Literal["none", "error", "unavailable", "ratelimited", "stalling"]
+
+
+class SlackFault(BaseModel):
+    """What is wrong with Slack.
+
+    ``error`` answers ok=false with the name in ``error``; ``unavailable`` answers HTTP 503;
+    ``ratelimited`` answers HTTP 429 with Retry-After; ``stalling`` does not answer until mended.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: FaultKind = "none"
+    error: str = "internal_error"
+    retry_after: int = Field(default=1, ge=0, description="seconds")
+    times: int | None = Field(
+        default=None, ge=1, description="how many calls it concerns; unset: until mended"
+    )
+    methods: tuple[str, ...] = Field(default=(), description="such as chat.postMessage; empty: all of them")
+
+
+class Levers:
+    """The fault in force."""
+
+    def __init__(self) -> None:
+        """Begin with a Slack that works."""
+        self._fault = SlackFault()
+        self._left: int | None = None
+        self._changed = asyncio.Event()
+
+    @property
+    def fault(self) -> SlackFault:
+        """What is wrong now."""
+        return self._fault
+
+    def set(self, fault: SlackFault) -> None:
+        """From now on, ``fault`` and no other; calls that were stalled go on."""
+        self._fault = fault
+        self._left = fault.times
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def strike(self, method: str) -> SlackFault | None:
+        """The fault that hits this call of ``method``, if any; counts it."""
+        fault = self._fault
+        if fault.kind == "none" or (fault.methods and method not in fault.methods):
+            return None
+        if self._left is not None:
+            self._left -= 1
+            if self._left == 0:
+                self._fault = SlackFault()
+        return fault
+
+    async def changed(self) -> None:
+        """Return when the levers are next moved."""
+        await self._changed.wait()

@@ -1,0 +1,63 @@
+"""The steps after the faults: is it well again, what does it mean, what do people read."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from prefect import task
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from gameday.report.markdown import render
+from gameday.report.publish import publish
+from gameday.run import recovery, verdict
+from gameday.run.context import Recovered
+from gameday.spec.base import format_duration
+from tasks.active import active
+
+
+@task(name="validate-recovery", task_run_name="recovery after {run}", cache_policy=NO_CACHE)
+async def validate_recovery(run: str) -> Recovered:
+    """Wait until the steady state holds again, and prove that nothing is left."""
+    current = active(run)
+    recovered = await recovery.validate(current.run, current.sampler, current.observer.progress)
+    current.run.findings.recovered = recovered
+    await current.run.tell(
+        "recovery",
+        f"Steady state: {_in_words(recovered)}",
+        in_time=recovered.in_time,
+        took_s=recovered.took.total_seconds() if recovered.took is not None else None,
+        of_service={
+            service: one.total_seconds() if one is not None else None
+            for service, one in recovered.of_service.items()
+        },
+    )
+    return recovered
+
+
+def _in_words(recovered: Recovered) -> str:
+    if not recovered.in_time or recovered.took is None:
+        return "not back in time"
+    seconds = round(recovered.took.total_seconds())
+    return f"back after {format_duration(timedelta(seconds=seconds))}" if seconds > 0 else "held at once"
+
+
+@task(name="verdict", task_run_name="verdict on {run}", cache_policy=NO_CACHE)
+async def give_verdict(run: str) -> str:
+    """Draw the verdict from what was proved."""
+    current = active(run)
+    recovered = current.run.findings.recovered or Recovered(in_time=False, took=None, of_service={})
+    left = await recovery.prove_nothing_left(current.run)
+    given, reasons = verdict.draw(current.halt, recovered, left, current.run.plan.recovery)
+    await current.run.conclude(given, reasons)
+    return given.value
+
+
+@task(name="report", task_run_name="report of {run}", cache_policy=NO_CACHE)
+async def write_report(run: str, directory: Path) -> None:
+    """Write the report from the journal, and show it in Prefect."""
+    collected = await publish(active(run).run, directory)
+    await acreate_markdown_artifact(
+        markdown=render(collected), key="run-report", description=f"Report of {run}"
+    )

@@ -1,0 +1,173 @@
+"""What a run promises from its first look to its verdict, on the sandbox, through the real clients."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+
+from flows.run_experiment import run_experiment
+from gameday.journal.store import Event, Journal, RunRecord, Verdict
+from gameday.settings import load
+from sandbox.process.launch import Sandbox
+from tasks.listening import listening
+from tests.flows.conftest import live_faults
+
+pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("in_prefect")]
+
+
+async def carried_out(name: str = "basic-pod-failure", **arguments: Any) -> State[Any]:
+    """Run an experiment to its end."""
+    state: State[Any] = await run_experiment(name, "staging", return_state=True, **arguments)
+    return state
+
+
+async def recorded() -> tuple[RunRecord, list[Event]]:
+    """The newest run of the journal, with its events."""
+    async with Journal.open(load().database_url) as journal:
+        record = (await journal.latest(1))[0]
+        return record, await journal.events(record.run)
+
+
+def told(sandbox: Sandbox) -> list[str]:
+    """What was posted in the sandbox's Slack."""
+    answer = httpx.get(f"{sandbox.url}/control/slack/messages", trust_env=False).json()
+    return [message["text"] for message in answer]
+
+
+async def test_a_platform_that_absorbs_the_loss_of_pods_is_held_and_nothing_is_left(
+    sandbox: Sandbox,
+) -> None:
+    state = await carried_out(duration="3m", requested_by="platform-team", reason="weekly")
+    assert state.name == "Held", state.message
+    assert await live_faults() == []
+    record, events = await recorded()
+    assert record.verdict is Verdict.HELD
+    assert (record.requested_by, record.reason) == ("platform-team", "weekly")
+    async with Journal.open(load().database_url) as journal:
+        faults = await journal.faults(record.run)
+        seen = await journal.observations(record.run)
+    assert [fault.stage for fault in faults] == [
+        "kill-api-gateway",
+        "kill-auth-service",
+        "kill-platform-services",
+    ]
+    for fault, service in zip(faults, ("api-gateway", "auth-service", "platform-services"), strict=True):
+        assert fault.injected_at is not None
+        assert fault.ended_at is not None
+        assert len(fault.pods) == 1
+        assert service in fault.pods[0]
+    assert {one.signal for one in seen} >= {"availability", "errors", "p95"}
+    assert [event.message for event in events if event.kind == "phase"] == [
+        "Pre-experiment",
+        "Execution",
+        "Post-experiment",
+    ]
+    assert record.report is not None
+    report = Path(record.report).read_text(encoding="utf-8")
+    assert "# basic-pod-failure on staging: held" in report
+    assert any(record.run in text for text in told(sandbox))
+
+
+async def test_the_run_is_a_readable_timeline_in_prefect(sandbox: Sandbox) -> None:
+    state = await carried_out(duration="90s")
+    flow_run_id = state.state_details.flow_run_id
+    assert flow_run_id is not None
+    async with get_client() as client:
+        flow_run = await client.read_flow_run(flow_run_id)
+        from prefect.client.schemas.filters import (
+            FlowRunFilter,
+            FlowRunFilterParentFlowRunId,
+            TaskRunFilter,
+        )
+        from prefect.client.schemas.sorting import FlowRunSort
+
+        children = await client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(
+                parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[flow_run_id])
+            ),
+            sort=FlowRunSort.START_TIME_ASC,
+        )
+        tasks = await client.read_task_runs(
+            flow_run_filter=FlowRunFilter(id={"any_": [one.id for one in children]}),
+            task_run_filter=TaskRunFilter(),
+        )
+        artifacts = await client.read_artifacts()
+    assert flow_run.name == "basic-pod-failure on staging"
+    assert flow_run.state is not None
+    assert flow_run.state.name == "Held"
+    assert [one.name.split()[0] for one in children] == ["before", "execute", "after"]
+    names = {one.name for one in tasks}
+    assert {"inject kill-auth-service", "monitor kill-auth-service", "end kill-auth-service"} <= names
+    record, _ = await recorded()
+    own = [one for one in artifacts if record.run in (one.description or "")]
+    assert {"run-report", "run-progress"} <= {one.key for one in own}
+
+
+async def test_a_dry_run_asks_everything_and_touches_nothing(sandbox: Sandbox) -> None:
+    state = await carried_out(dry_run=True)
+    assert state.name == "Held"
+    _, events = await recorded()
+    assert any("dry run" in event.message for event in events if event.kind == "check")
+    assert not [event for event in events if event.kind == "injected"]
+    assert told(sandbox) == []
+    assert await live_faults() == []
+
+
+async def test_a_blind_prometheus_refuses_a_run_before_anything_is_touched(
+    sandbox: Sandbox,
+) -> None:
+    mode = {"mode": "empty"}
+    httpx.put(f"{sandbox.url}/control/prometheus/", json=mode, trust_env=False).raise_for_status()
+    state = await carried_out()
+    assert state.name == "Refused"
+    assert "unknown" in (state.message or "") or "no target" in (state.message or "")
+    _, events = await recorded()
+    assert not [event for event in events if event.kind in {"stage", "injected"}]
+
+
+async def when_a_fault_is_in(act: Callable[[], Awaitable[None]], **arguments: Any) -> State[Any]:
+    """Carry a run out and call ``act`` once, when its first fault is in."""
+    done = asyncio.Event()
+    tasks = []
+
+    def listen(event: Event) -> None:
+        if event.kind == "injected" and not done.is_set():
+            done.set()
+            tasks.append(asyncio.ensure_future(act()))
+
+    with listening(listen):
+        state = await carried_out(**arguments)
+    await asyncio.gather(*tasks)
+    assert done.is_set(), "no fault was ever in"
+    return state
+
+
+async def test_a_run_that_cannot_see_any_more_is_aborted_after_the_grace_period(sandbox: Sandbox) -> None:
+    async def blind() -> None:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            answer = await client.put(f"{sandbox.url}/control/prometheus/", json={"mode": "stale"})
+            answer.raise_for_status()
+
+    state = await when_a_fault_is_in(blind)
+    assert state.name == "Aborted"
+    assert "no data" in (state.message or "")
+    assert "stale" in (state.message or "")
+    assert await live_faults() == []
+
+
+async def test_a_fault_that_somebody_ends_by_hand_stops_the_run(sandbox: Sandbox) -> None:
+    from gameday.cli.main import run as gameday
+
+    async def stop() -> None:
+        assert await asyncio.to_thread(gameday, ["stop", "--all"]) == 0
+
+    state = await when_a_fault_is_in(stop)
+    assert state.name == "Stopped", state.message
+    assert await live_faults() == []

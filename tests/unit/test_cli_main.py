@@ -1,0 +1,212 @@
+"""What a person may rely on whatever command they give: a clear message, a right exit code, no wait."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import typer
+
+from gameday.cli.failure import report
+from gameday.cli.main import COMMANDS, Entry, run
+from gameday.errors import (
+    DeclarationError,
+    ExitCode,
+    GamedayError,
+    OutsideError,
+    RefusedError,
+    UnreachableError,
+    UsageError,
+)
+
+Capture = pytest.CaptureFixture[str]
+Offer = Callable[[Callable[[], object]], None]
+
+
+@pytest.fixture
+def offer(monkeypatch: pytest.MonkeyPatch) -> Offer:
+    """Make ``gameday trial`` do whatever a test wants to see the end of."""
+
+    def offer(action: Callable[[], object]) -> None:
+        module = ModuleType("trial_command")
+
+        def register(app: typer.Typer) -> None:
+            app.command("trial")(action)
+
+        module.register = register  # type: ignore[attr-defined] # a module made for the test
+        monkeypatch.setitem(sys.modules, "trial_command", module)
+        monkeypatch.setitem(COMMANDS, "trial", Entry("trial_command", "Try something.", "Trials"))
+
+    return offer
+
+
+def test_the_help_names_every_command(capsys: Capture) -> None:
+    assert run(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"│ {name} " in shown for name in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str, capsys: Capture) -> None:
+    assert run([command, "--help"]) == 0
+    assert f"Usage: gameday {command}" in capsys.readouterr().out
+
+
+def test_the_help_and_the_version_import_nothing_heavy() -> None:
+    heavy = ["kubernetes", "prefect", "sqlalchemy", "httpx", "simpy", "starlette", "pydantic", "sandbox"]
+    script = (
+        "import sys; from gameday.cli.main import run; run(['--help']); run(['--version']);"
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert shown.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_version_is_told(capsys: Capture) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("gameday ")
+
+
+def test_nothing_at_all_shows_the_help_and_counts_as_wrong_usage(capsys: Capture) -> None:
+    assert run([]) == ExitCode.USAGE
+    assert "Usage: gameday" in capsys.readouterr().out
+
+
+def test_a_misspelt_command_is_answered_with_the_nearest(capsys: Capture) -> None:
+    assert run(["sandbx"]) == ExitCode.USAGE
+    assert "No such command 'sandbx'. Did you mean 'sandbox'?" in capsys.readouterr().err
+
+
+def test_a_wrong_option_names_the_help_that_explains_it(capsys: Capture) -> None:
+    assert run(["sandbox", "up", "--sped", "3"]) == ExitCode.USAGE
+    told = capsys.readouterr()
+    assert "--sped" in told.err
+    assert "`gameday sandbox up --help` explains." in told.err
+    assert told.out == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UsageError("no such thing"), ExitCode.USAGE),
+        (DeclarationError("x.yaml: 1 mistake"), ExitCode.USAGE),
+        (RefusedError("the run is refused"), ExitCode.REFUSED),
+        (OutsideError("Slack", "said no"), ExitCode.ERROR),
+        (UnreachableError("Prometheus", "no answer"), ExitCode.ERROR),
+    ],
+)
+def test_each_known_error_has_its_exit_code_and_one_message(
+    error: GamedayError, code: ExitCode, offer: Offer, capsys: Capture
+) -> None:
+    def fail() -> None:
+        raise error
+
+    offer(fail)
+    assert run(["trial"]) == code
+    assert capsys.readouterr().err == f"error: {error.message}\n"
+
+
+def test_every_mistake_of_a_file_stands_on_its_own_line_and_is_never_cut(capsys: Capture) -> None:
+    problems = tuple(f"/experiments/{'x' * 120}.yaml:{line}: key: [staging] is wrong" for line in (3, 9))
+    report(DeclarationError("x.yaml: 2 mistakes", problems, hint="Mend them."))
+    assert capsys.readouterr().err.splitlines() == [
+        "error: x.yaml: 2 mistakes",
+        f"  - {problems[0]}",
+        f"  - {problems[1]}",
+        "hint: Mend them.",
+    ]
+
+
+def test_a_verdict_is_the_exit_code(offer: Offer) -> None:
+    offer(lambda: ExitCode.DISPROVED)
+    assert run(["trial"]) == 1
+
+
+def test_a_bug_ends_with_a_short_message_and_a_file_with_the_traceback(
+    offer: Offer, capsys: Capture, isolated: Path
+) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError("something nobody foresaw\nin two lines")
+
+    offer(fail)
+    assert run(["trial"]) == ExitCode.ERROR
+    told = capsys.readouterr().err
+    (crash,) = (isolated / "crashes").iterdir()
+    assert "unexpected ZeroDivisionError: something nobody foresaw" in told
+    assert str(crash) in told
+    assert "Traceback" not in told
+    assert "Traceback" in crash.read_text(encoding="utf-8")
+
+
+def test_a_bug_shows_its_traceback_where_that_is_asked_for(
+    offer: Offer, capsys: Capture, isolated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setenv("GAMEDAY_DEBUG", "1")
+    offer(fail)
+    assert run(["trial"]) == ExitCode.ERROR
+    assert "Traceback" in capsys.readouterr().err
+    assert not (isolated / "crashes").exists()
+
+
+def test_ctrl_c_where_nothing_has_to_be_stopped_ends_as_shells_expect(offer: Offer) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    offer(interrupt)
+    assert run(["trial"]) == 130
+
+
+def test_a_reader_that_has_gone_is_no_error(isolated: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = subprocess.run(
+        [sys.executable, "-m", "gameday.cli.main", "sandbox", "status"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(write)
+    assert (command.returncode, command.stderr) == (141, b"")
+
+
+def complete(words: str, **variables: str) -> tuple[list[str], str]:
+    """What Bash is offered for the last of ``words``, and what stderr got."""
+    parts = words.split(" ")
+    environment = {
+        **os.environ,
+        **variables,
+        "_GAMEDAY_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(parts) - 1),
+    }
+    script = "import sys; sys.argv[0] = 'gameday'; from gameday.cli.main import main; main()"
+    command = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+    return command.stdout.split(), command.stderr
+
+
+def test_tab_completes_commands_and_subcommands() -> None:
+    assert complete("gameday sand") == (["sandbox"], "")
+    offered, said = complete("gameday sandbox ")
+    assert {"up", "down", "status", "env", "break", "mend"} <= set(offered)
+    assert said == ""
+
+
+def test_tab_completes_the_experiments_of_the_catalogue_in_force(tmp_path: Path) -> None:
+    (tmp_path / "redis-lost.yaml").write_text("name: redis-lost\n", encoding="utf-8")
+    (tmp_path / "platform.yaml").write_text("name: x\n", encoding="utf-8")
+    assert complete("gameday show red", GAMEDAY_EXPERIMENTS=str(tmp_path)) == (["redis-lost"], "")
+
+
+@pytest.mark.parametrize("words", ["gameday show x", "gameday plan x --env x", "gameday monitor x"])
+def test_tab_says_nothing_where_the_settings_are_broken(words: str) -> None:
+    assert complete(words, GAMEDAY_EXPERIMENTS="/no/such/place", GAMEDAY_LOG_LEVEL="loud") == ([], "")
