@@ -24,9 +24,12 @@ from sqlalchemy.exc import ArgumentError, InvalidRequestError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.schema import CreateIndex, CreateTable
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_random
 
 from gameday.errors import GamedayError, UsageError
 from gameday.journal.schema import events, faults, metadata, observations, runs
+
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 class Verdict(StrEnum):
@@ -130,8 +133,6 @@ def _make_engine(url: str) -> AsyncEngine:
             cursor = connection.cursor()
             # First, so that the others wait too while another process opens the same file.
             cursor.execute("PRAGMA busy_timeout=10000")
-            # Readers never wait for the writer, and a killed writer leaves a whole file.
-            cursor.execute("PRAGMA journal_mode=WAL")
             cursor.execute("PRAGMA synchronous=NORMAL")
             cursor.execute("PRAGMA foreign_keys=ON")
             cursor.close()
@@ -144,16 +145,33 @@ T = TypeVar("T")
 
 
 def _must_open(file: Path) -> None:
-    """Raise ``JournalError`` where ``file`` cannot be a database.
+    """Raise ``JournalError`` where ``file`` cannot be a database; have it written ahead where it can.
 
     Asked of SQLite itself: the asynchronous driver leaves a thread behind where it cannot open a
     file, and that thread then complains to the terminal.
     """
     try:
         with closing(sqlite3.connect(file, timeout=10)) as connection:
-            connection.execute("PRAGMA schema_version").fetchone()
+            _write_ahead(connection)
     except sqlite3.Error as error:
         raise _failed(file.as_posix(), error) from error
+
+
+def _is_busy(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF in _BUSY
+
+
+@retry(
+    retry=retry_if_exception(_is_busy),
+    wait=wait_random(0.01, 0.05),
+    stop=stop_after_delay(10),
+    reraise=True,
+)
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    # Readers never wait for the writer, and a killed writer leaves a whole file. The mode stays with
+    # the file. SQLite does not wait for others when it changes, whatever its timeout: so we try again.
+    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        connection.execute("PRAGMA journal_mode=WAL")
 
 
 def _failed(where: str, cause: object) -> JournalError:

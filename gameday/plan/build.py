@@ -176,7 +176,7 @@ class _Builder:
                     f"{format_duration(limits.max_fault_duration)}"
                 )
         for namespace in namespaces:
-            if namespace in limits.forbidden_namespaces:
+            if namespace in limits.namespaces.forbidden:
                 yield f"namespace {namespace} must never be hit"
             elif namespace != environment.namespace:
                 yield (

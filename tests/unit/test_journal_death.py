@@ -49,7 +49,7 @@ def kill_after(process: subprocess.Popen[str], count: int) -> int:
     return max([count, *(int(number) for number in rest)])
 
 
-@pytest.mark.parametrize("writers", [1, 2])
+@pytest.mark.parametrize("writers", [1, 4])
 async def test_a_writer_that_is_killed_loses_nothing_that_was_acknowledged(
     writers: int, tmp_path: Path
 ) -> None:
