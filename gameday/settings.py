@@ -60,6 +60,9 @@ class Settings(BaseSettings):
         None, description="an incoming webhook, where there is no token"
     )
     slack_base_url: WebAddress = Field("https://slack.com/api", description="where Slack's Web API is")
+    grafana_token: SecretStr | None = Field(
+        None, description="a service account's token that may read dashboards"
+    )
     clock_url: WebAddress | None = Field(None, description="the sandbox's clock; real time without it")
     experiments: Path | None = Field(None, description="the catalogue; the one that comes along without it")
     state_dir: Path = Field(

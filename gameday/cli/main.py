@@ -40,6 +40,7 @@ COMMANDS: dict[str, Entry] = {
     "health": Entry(
         "gameday.cli.health", "Check the platform before a run (pre) or after one (post).", _LOOK
     ),
+    "doctor": Entry("gameday.cli.doctor", "Look at everything runs lean on; say how to mend it.", _LOOK),
     "run": Entry("gameday.cli.run", "Run an experiment: inject, watch, end the faults, judge.", _RUN),
     "monitor": Entry("gameday.cli.monitor", "Follow a run from another terminal.", _RUN),
     "status": Entry("gameday.cli.status", "Show every fault that is live in the cluster.", _RUN),

@@ -12,9 +12,10 @@ from datetime import datetime, timedelta
 from typing import Self
 from urllib.parse import quote
 
-from gameday.clients.failures import from_answer, shortened, status_message
+from gameday.clients.failures import SYSTEM, from_answer, shortened, status_message
 from gameday.clients.kubeconfig import open_client
 from gameday.clients.selectors import Labels, selector
+from gameday.clients.times import parsed
 from gameday.clients.transport import Api, Json, Limits
 from gameday.clients.types import (
     Access,
@@ -28,7 +29,7 @@ from gameday.clients.types import (
     Workload,
 )
 from gameday.clock import Clock
-from gameday.errors import ConflictError, NotFoundError
+from gameday.errors import ConflictError, NotFoundError, UnreachableError
 
 _SLICES_OF = "kubernetes.io/service-name"
 _BODY_LIMIT = 200
@@ -211,6 +212,19 @@ class Cluster:
         """Create a Lease. Raises ``ConflictError`` where there is one already."""
         doing = f"create the lease {lease.namespace}/{lease.name}"
         return Lease.read(await self.api.post(_lease_path(lease.namespace), lease.body(), doing=doing))
+
+    async def server_time(self, lease: Lease) -> datetime:
+        """The API server's time, in whole seconds: the stamp of ``lease``, which is not really made."""
+        answer = await self.api.ask(
+            _lease_path(lease.namespace),
+            lease.body(),
+            query={"dryRun": "All"},
+            doing="ask for the server's time (dry run of a lease)",
+        )
+        created = parsed((answer.get("metadata") or {}).get("creationTimestamp"))
+        if created is None:
+            raise UnreachableError(SYSTEM, "the dry run of a lease came back without a time.")
+        return created
 
     async def update_lease(self, lease: Lease) -> Lease:
         """Replace a Lease as it was read. Raises ``ConflictError`` where somebody was faster."""

@@ -52,6 +52,11 @@ _NOT_FOUND: Final = {
 }
 
 
+# Slack's own advice for a page, and an end to a workspace that has no end.
+_PAGE: Final = 200
+_MOST_PAGES: Final = 50
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """What to say, in plain text: formatting and escaping are the messenger's.
@@ -162,6 +167,30 @@ class SlackBot:
     async def check(self) -> None:
         """Ask Slack whether the token is good."""
         await self._call("check the token", self._client.auth_test)
+
+    async def scopes(self) -> frozenset[str] | None:
+        """What the token may do, as Slack's answers say in a header; None where they do not."""
+        answer = await self._call("check the token", self._client.auth_test)
+        given = {name.lower(): value for name, value in answer.headers.items()}.get("x-oauth-scopes")
+        return frozenset(scope.strip() for scope in given.split(",")) - {""} if given is not None else None
+
+    async def channels(self) -> dict[str, bool]:
+        """The public channels that there are, by name, and whether the bot is in each."""
+        found: dict[str, bool] = {}
+        cursor = ""
+        for _ in range(_MOST_PAGES):
+            answer = await self._call(
+                "list the channels",
+                self._client.conversations_list,
+                exclude_archived=True,
+                limit=_PAGE,
+                cursor=cursor,
+            )
+            found |= {str(one["name"]): bool(one.get("is_member")) for one in answer["channels"]}
+            cursor = str((answer.get("response_metadata") or {}).get("next_cursor") or "")
+            if not cursor:
+                break
+        return found
 
     async def open_thread(self, channel: str, message: Message) -> Thread:
         """Post the head of a thread."""

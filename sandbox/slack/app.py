@@ -26,6 +26,8 @@ from sandbox.world import World
 WEBHOOK_PATH = f"services/{TEAM_ID}/B0WEBHOOK/sandbox"
 
 _WITHOUT_TOKEN = {"api.test"}
+# What the app of the guide's workspace was given; Slack tells it with every answer.
+SCOPES = ("channels:read", "chat:write", "files:write")
 
 
 class Slack:
@@ -68,7 +70,8 @@ class Slack:
         try:
             arguments = await _arguments(request)
             self._authenticate(request, method, arguments)
-            return JSONResponse({"ok": True, **self._methods.call(method, arguments)})
+            told = {"ok": True, **self._methods.call(method, arguments)}
+            return JSONResponse(told, headers={"X-OAuth-Scopes": ",".join(SCOPES)})
         except SlackError as error:
             answer: dict[str, Any] = {"ok": False, "error": error.error}
             if error.messages:

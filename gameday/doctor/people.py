@@ -1,0 +1,74 @@
+"""Why: a run that must tell its teams does not start where it cannot; here that is found out before."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gameday.clients.slack import SlackBot
+from gameday.doctor.lines import Line, State, judged
+from gameday.errors import GamedayError
+from gameday.settings import Settings
+from gameday.spec.platform import Environment, Platform
+
+SLACK: Final = "Slack"
+
+_NEEDED_SCOPES: Final = ("chat:write",)
+
+
+async def slack(settings: Settings, platform: Platform, environment: Environment) -> list[Line]:
+    """The token, its scopes, and the channels of the environment and of the teams."""
+    must = State.FAIL if environment.must_notify else State.WARN
+    if settings.slack_token is None:
+        if settings.slack_webhook_url is not None:
+            found = "a webhook: one channel, no threads, and nothing to ask it beforehand"
+            return [Line(SLACK, "way out", State.OK, found)]
+        return [
+            Line(
+                SLACK, "way out", must, "no token and no webhook", "Set GAMEDAY_SLACK_TOKEN to a bot's token."
+            )
+        ]
+    bot = SlackBot(
+        settings.slack_token.get_secret_value(),
+        base_url=settings.slack_base_url,
+        timeout=settings.slack_timeout,
+    )
+    scopes = await bot.scopes()
+    lines = [Line(SLACK, "token", State.OK, "is good")]
+    if scopes is None:
+        lines.append(Line(SLACK, "scopes", State.SKIPPED, "Slack did not say"))
+    else:
+        missing = [scope for scope in _NEEDED_SCOPES if scope not in scopes]
+        lines.append(
+            judged(
+                SLACK,
+                "scopes",
+                not missing,
+                f"missing: {', '.join(missing)}" if missing else ", ".join(sorted(scopes)),
+                "Give the app the missing scope and install it again.",
+            )
+        )
+    return lines + await _channels(bot, platform, environment, must)
+
+
+async def _channels(bot: SlackBot, platform: Platform, environment: Environment, must: State) -> list[Line]:
+    try:
+        known = await bot.channels()
+    except GamedayError as error:
+        why = error.message.removeprefix("Slack: ")
+        return [Line(SLACK, "channels", State.SKIPPED, f"cannot be listed: {why}", error.hint)]
+    wanted = {environment.channel: must, **{team.slack: State.WARN for team in platform.teams}}
+    lines = []
+    for channel, otherwise in sorted(wanted.items()):
+        member = known.get(channel.removeprefix("#"))
+        found = "not found" if member is None else "the bot is in" if member else "the bot is not in"
+        lines.append(
+            judged(
+                SLACK,
+                f"channel {channel}",
+                bool(member),
+                found,
+                f"Create it and invite the bot there: /invite in {channel}",
+                otherwise=otherwise,
+            )
+        )
+    return lines

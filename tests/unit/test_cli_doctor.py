@@ -1,0 +1,221 @@
+"""``gameday doctor``: whatever is wrong, it says what was found and how to mend it, and goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+from gameday.cli.main import run
+from gameday.clients.kubernetes import Cluster
+from gameday.clock import RemoteClock
+from gameday.errors import ExitCode
+from gameday.spec.catalogue import default_directory
+from sandbox.process.launch import Sandbox
+
+Capture = pytest.CaptureFixture[str]
+
+
+def lines(capsys: Capture, code: ExitCode, *arguments: str) -> dict[str, dict[str, Any]]:
+    """Every line of the doctor, by area and name."""
+    assert run(["doctor", "-o", "json", *arguments]) == code
+    return {f"{line['area']}: {line['name']}": line for line in json.loads(capsys.readouterr().out)}
+
+
+def control(sandbox: Sandbox, path: str, body: dict[str, Any], method: str = "POST") -> None:
+    url = f"{sandbox.url}/control/{path}"
+    httpx.request(method, url, json=body, trust_env=False).raise_for_status()
+
+
+@pytest.mark.usefixtures("shared_sandbox")
+def test_where_all_is_well_nothing_failed_and_nothing_well_has_advice(capsys: Capture) -> None:
+    found = lines(capsys, ExitCode.HELD)
+    assert {line["state"] for line in found.values()} <= {"ok", "warn", "skipped"}
+    assert all(not line["mend"] for line in found.values() if line["state"] == "ok")
+    assert found["Chaos Mesh: webhook"]["found"] == "refuses what it must"
+    assert found["Prometheus: signal p95"]["found"].startswith("data of 4 services")
+
+
+@pytest.mark.usefixtures("shared_sandbox")
+def test_people_read_it_by_area_with_a_sum_at_the_end(capsys: Capture) -> None:
+    assert run(["doctor"]) == ExitCode.HELD
+    told = capsys.readouterr().out.splitlines()
+    assert {"Kubernetes", "Chaos Mesh", "permissions", "Prometheus", "Slack", "Prefect"} <= set(told)
+    assert " 0 failed" in told[-1]
+
+
+def test_without_a_cluster_everything_else_is_looked_at(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Capture
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    found = lines(capsys, ExitCode.REFUSED)
+    assert found["Kubernetes: cluster"]["state"] == "fail"
+    assert found["Kubernetes: cluster"]["mend"]
+    assert found["Prometheus: signal errors"]["state"] == "ok"
+    assert found["Slack: token"]["state"] == "ok"
+
+
+def test_without_an_address_of_prometheus_it_says_where_to_set_it(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.delenv("GAMEDAY_PROMETHEUS_URL")
+    line = lines(capsys, ExitCode.REFUSED)["Prometheus: address"]
+    assert "GAMEDAY_PROMETHEUS_URL" in line["mend"]
+
+
+def test_a_right_that_is_missing_is_named_for_each_role_that_needs_it(
+    sandbox: Sandbox, capsys: Capture
+) -> None:
+    control(sandbox, "kubernetes/forbid", {"verbs": ["deletecollection"], "resources": ["podchaos"]})
+    found = lines(capsys, ExitCode.HELD)
+    for role in ("runs", "guard", "stop"):
+        assert "may not deletecollection podchaos" in found[f"permissions: enough for {role}"]["found"]
+
+
+def test_a_webhook_that_is_away_is_found_out(sandbox: Sandbox, capsys: Capture) -> None:
+    control(sandbox, "kubernetes/controller", {"down": True})
+    found = lines(capsys, ExitCode.REFUSED)
+    assert found["Chaos Mesh: webhook"]["state"] == "fail"
+
+
+def test_a_node_without_a_daemon_is_named(sandbox: Sandbox, capsys: Capture) -> None:
+    async def end_a_daemon() -> str:
+        clock = RemoteClock(sandbox.env["GAMEDAY_CLOCK_URL"])
+        async with Cluster.connect(clock=clock) as cluster:
+            labels = {"app.kubernetes.io/component": "chaos-daemon"}
+            pod, *_ = await cluster.pods("chaos-engineering", labels)
+            await cluster.api.patch(
+                f"/api/v1/nodes/{pod.node}", {"spec": {"unschedulable": True}}, doing="cordon"
+            )
+            await cluster.api.delete(
+                f"/apis/apps/v1/namespaces/chaos-engineering/daemonsets/{pod.owner.partition('/')[2]}",
+                doing="remove the daemon",
+            )
+            await clock.sleep(timedelta(seconds=60))
+            return pod.node
+
+    node = asyncio.run(end_a_daemon())
+    line = lines(capsys, ExitCode.REFUSED)["Chaos Mesh: daemon on every node"]
+    assert line["state"] == "fail"
+    assert node in line["found"]
+
+
+def test_clocks_that_disagree_are_told_because_leases_are_judged_by_them(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    asyncio.run(RemoteClock(sandbox.env["GAMEDAY_CLOCK_URL"]).sleep(timedelta(hours=2)))
+    monkeypatch.delenv("GAMEDAY_CLOCK_URL")
+    found = lines(capsys, ExitCode.REFUSED)
+    for area in ("Kubernetes", "Prometheus"):
+        assert found[f"{area}: clock"]["state"] == "fail"
+        assert (
+            found[f"{area}: clock"]["found"].startswith("1h59m") or "2h" in found[f"{area}: clock"]["found"]
+        )
+
+
+@pytest.mark.parametrize("mode", ["empty", "failing"])
+def test_signals_that_cannot_be_seen_are_named_with_their_query(
+    mode: str, sandbox: Sandbox, capsys: Capture
+) -> None:
+    control(sandbox, "prometheus/", {"mode": mode}, "PUT")
+    line = lines(capsys, ExitCode.REFUSED)["Prometheus: signal availability"]
+    assert line["state"] == "fail"
+    assert "avg by (service)" in line["mend"]
+
+
+def test_a_token_that_slack_refuses_is_told_with_what_to_set(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setenv("GAMEDAY_SLACK_TOKEN", "xoxb-not-this-one")
+    line = lines(capsys, ExitCode.REFUSED)["Slack: Slack"]
+    assert "GAMEDAY_SLACK_TOKEN" in line["mend"]
+    assert "xoxb-not-this-one" not in json.dumps(line)
+
+
+def test_a_channel_that_must_be_told_and_is_not_there_fails(
+    sandbox: Sandbox, tmp_path: Path, capsys: Capture
+) -> None:
+    for file in default_directory().glob("*"):
+        text = file.read_text(encoding="utf-8")
+        (tmp_path / file.name).write_text(text.replace("#chaos-staging", "#nobody-made-it"), encoding="utf-8")
+    line = lines(capsys, ExitCode.REFUSED, "--experiments", str(tmp_path))["Slack: channel #nobody-made-it"]
+    assert line["state"] == "fail"
+    assert "/invite" in line["mend"]
+
+
+@contextmanager
+def grafana(dashboards: set[str], token: str) -> Iterator[str]:
+    """A Grafana with these dashboards, for the owner of ``token``."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            uid = self.path.rpartition("/")[2]
+            if self.path == "/api/health":
+                self._answer(200, {"version": "12.1.0"})
+            elif self.headers["Authorization"] != f"Bearer {token}":
+                self._answer(401, {"message": "Unauthorized"})
+            elif uid in dashboards:
+                self._answer(200, {"dashboard": {"title": f"The {uid}"}})
+            else:
+                self._answer(404, {"message": "Dashboard not found"})
+
+        def _answer(self, status: int, body: dict[str, Any]) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_dashboards_that_reports_link_to_are_looked_for(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Capture
+) -> None:
+    with grafana({"chaos-overview"}, "reader") as url:
+        for file in default_directory().glob("*"):
+            text = file.read_text(encoding="utf-8").replace("http://localhost:3000", url)
+            (tmp_path / file.name).write_text(text, encoding="utf-8")
+        arguments = ("--experiments", str(tmp_path))
+        refused = lines(capsys, ExitCode.HELD, *arguments)
+        assert "GAMEDAY_GRAFANA_TOKEN" in refused["Grafana: dashboard chaos-overview"]["mend"]
+        monkeypatch.setenv("GAMEDAY_GRAFANA_TOKEN", "reader")
+        found = lines(capsys, ExitCode.HELD, *arguments)
+    assert found["Grafana: Grafana"]["found"] == "answers, 12.1.0"
+    assert found["Grafana: dashboard chaos-overview"]["state"] == "ok"
+    assert found["Grafana: dashboard system-health"]["found"] == "is not there"
+
+
+def test_a_journal_that_cannot_be_written_is_told(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "file").write_text("no directory")
+    monkeypatch.setenv("GAMEDAY_DATABASE_URL", f"sqlite+aiosqlite:///{tmp_path}/file/journal.db")
+    assert lines(capsys, ExitCode.REFUSED)["journal: journal"]["state"] == "fail"
+
+
+def test_a_prefect_server_that_does_not_answer_is_told(sandbox: Sandbox, capsys: Capture) -> None:
+    nobody = {PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}
+    with temporary_settings(nobody):
+        line = lines(capsys, ExitCode.REFUSED)["Prefect: server"]
+    assert line["state"] == "fail"
+    assert "PREFECT_API_URL" in line["mend"]
