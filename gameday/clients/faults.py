@@ -12,12 +12,15 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 
 from gameday.clients.chaos_kinds import FAULT_KINDS, ONE_SHOT_ACTIONS, PAUSE, RECORDS_FINALIZER, RUN
+from gameday.clients.reading import count, mapping, sequence, text, texts
 from gameday.clients.times import duration, parsed
 
 _Json = Mapping[str, Any]
 
 INJECTED = "Injected"
 NOT_INJECTED = "Not Injected"
+# No phase of Chaos Mesh's: neither in nor out.
+UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -87,22 +90,25 @@ class Record:
         return newest if newest is not None and not newest.succeeded else None
 
     @classmethod
-    def read(cls, item: _Json) -> Self:
-        """Read one of ``status.experiment.containerRecords``."""
+    def read(cls, found: object) -> Self:
+        """Read one of ``status.experiment.containerRecords``; what is no record proves nothing."""
+        if not isinstance(found, Mapping):
+            return cls("", ".", UNREADABLE, 0, 0, ())
+        item = mapping(found)
         return cls(
-            id=item.get("id", ""),
-            side=item.get("selectorKey", "."),
-            phase=item.get("phase", NOT_INJECTED),
-            injected_count=int(item.get("injectedCount", 0)),
-            recovered_count=int(item.get("recoveredCount", 0)),
+            id=text(item.get("id")),
+            side=text(item.get("selectorKey")) or ".",
+            phase=text(item.get("phase")) or UNREADABLE,
+            injected_count=count(item.get("injectedCount")),
+            recovered_count=count(item.get("recoveredCount")),
             events=tuple(
                 RecordEvent(
                     succeeded=one.get("type") == "Succeeded",
-                    operation=one.get("operation", ""),
-                    message=one.get("message", ""),
+                    operation=text(one.get("operation")),
+                    message=text(one.get("message")),
                     at=parsed(one.get("timestamp")),
                 )
-                for one in item.get("events") or ()
+                for one in map(mapping, sequence(item.get("events")))
             ),
         )
 
@@ -126,12 +132,12 @@ class ObjectMeta:
     @classmethod
     def read(cls, kind: str, item: _Json) -> Self:
         """Read the metadata of an object of the API server."""
-        meta = item["metadata"]
+        meta = mapping(item.get("metadata"))
         return cls(
-            ref=Ref(kind, meta.get("namespace", ""), meta["name"]),
-            uid=meta.get("uid", ""),
-            labels=meta.get("labels") or {},
-            finalizers=tuple(meta.get("finalizers") or ()),
+            ref=Ref(kind, text(meta.get("namespace")), text(meta.get("name"))),
+            uid=text(meta.get("uid")),
+            labels=texts(meta.get("labels")),
+            finalizers=tuple(text(one) for one in sequence(meta.get("finalizers"))),
             created=parsed(meta.get("creationTimestamp")),
             deleting=parsed(meta.get("deletionTimestamp")),
         )
@@ -151,15 +157,20 @@ class FaultState:
     @classmethod
     def read(cls, kind: str, item: _Json) -> Self:
         """Read a chaos object of the API server."""
-        status = item.get("status") or {}
-        experiment = status.get("experiment") or {}
+        status = mapping(item.get("status"))
+        experiment = mapping(status.get("experiment"))
+        records = experiment.get("containerRecords") or ()
         return cls(
             meta=ObjectMeta.read(kind, item),
-            annotations=item["metadata"].get("annotations") or {},
-            spec=item.get("spec") or {},
-            desired_phase=experiment.get("desiredPhase", ""),
-            records=tuple(Record.read(one) for one in experiment.get("containerRecords") or ()),
-            conditions={one["type"]: one.get("status") == "True" for one in status.get("conditions") or ()},
+            annotations=texts(mapping(item.get("metadata")).get("annotations")),
+            spec=mapping(item.get("spec")),
+            desired_phase=text(experiment.get("desiredPhase")),
+            # Records that are no list are one that proves nothing.
+            records=tuple(Record.read(one) for one in (sequence(records) or [None] * bool(records))),
+            conditions={
+                text(one.get("type")): one.get("status") == "True"
+                for one in map(mapping, sequence(status.get("conditions")))
+            },
         )
 
     @property

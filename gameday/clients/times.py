@@ -13,7 +13,7 @@ def parsed(text: object) -> datetime | None:
         return None
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
@@ -28,5 +28,5 @@ def duration(text: object) -> timedelta | None:
         return None
     try:
         return durationpy.from_str(text)
-    except durationpy.DurationError:
+    except (durationpy.DurationError, OverflowError, ValueError):
         return None
