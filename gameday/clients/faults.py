@@ -208,7 +208,10 @@ class FaultState:
         """When Chaos Mesh ends it: the duration counts from creation, not from injection."""
         if self.meta.created is None or self.duration is None:
             return None
-        return self.meta.created + self.duration
+        try:
+            return self.meta.created + self.duration
+        except OverflowError:  # later than any calendar knows
+            return None
 
     @property
     def injected(self) -> bool:

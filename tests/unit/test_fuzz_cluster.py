@@ -16,7 +16,7 @@ JSON = st.recursive(
     max_leaves=12,
 )
 TIME = st.sampled_from(["2026-11-23T10:15:30Z", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", ""])
-DURATION = st.sampled_from(["5m", "0s", "-1h", "1e9h", "9" * 30 + "h", "soon", ""]) | JSON
+DURATION = st.sampled_from(["5m", "0s", "-1h", "1e9h", "87600000h", "9" * 30 + "h", "soon", ""]) | JSON
 
 
 def having(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
