@@ -7,9 +7,11 @@ the objects too. Nothing is changed.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -28,7 +30,8 @@ from gameday.cli.options import (
 from gameday.cli.output import Format, emit, table
 from gameday.cli.sandboxed import sandboxed
 from gameday.clients.kubernetes import Cluster
-from gameday.errors import ExitCode
+from gameday.errors import ExitCode, GamedayError
+from gameday.journal.store import Journal
 from gameday.plan.build import build
 from gameday.plan.model import Plan
 from gameday.settings import clock, load
@@ -46,15 +49,36 @@ DurationOption = Annotated[
 ]
 
 
+_NEEDS: Final = {
+    "checklist": "the checklist",
+    "approval": "an approval",
+    "two-approvals": "approvals of two people",
+}
+
+
 async def _build(name: str, environment: str, wanted: timedelta | None, experiments: Path | None) -> Plan:
     settings = load()
     catalogue = open_catalogue(experiments)
     experiment, where = catalogue.experiment(name), catalogue.platform.environment(environment)
     time = clock(settings)
-    async with Cluster.connect(
-        where.context, clock=time, call_timeout=settings.kubernetes_timeout
-    ) as cluster:
-        return await build(catalogue, experiment, where, cluster, now=time.now(), duration=wanted)
+    async with (
+        Cluster.connect(where.context, clock=time, call_timeout=settings.kubernetes_timeout) as cluster,
+        _journal(settings.database_url) as journal,
+    ):
+        return await build(
+            catalogue, experiment, where, cluster, now=time.now(), duration=wanted, journal=journal
+        )
+
+
+@asynccontextmanager
+async def _journal(url: str) -> AsyncIterator[Journal | None]:
+    """The journal, for what happened last time; a plan can be made without."""
+    async with AsyncExitStack() as stack:
+        try:
+            journal = await stack.enter_async_context(Journal.open(url))
+        except GamedayError:
+            journal = None
+        yield journal
 
 
 def plan(
@@ -95,6 +119,7 @@ def print_plan(console: Console, plan: Plan) -> None:
     console.print()
     _print_stages(console, plan)
     _print_signals(console, plan)
+    _print_risk(console, plan)
     for warning in plan.warnings:
         console.print(Text(f"note: {warning}", style="yellow"), soft_wrap=True)
     if plan.refusals:
@@ -132,6 +157,19 @@ def _print_signals(console: Console, plan: Plan) -> None:
             f"where {watch.abort_when}" if watch.abort_when else "-",
         )
     console.print(columns)
+    console.print()
+
+
+def _print_risk(console: Console, plan: Plan) -> None:
+    console.print(Text(f"Risk: {plan.risk.summary}", style="bold"))
+    for line in plan.risk.lines:
+        console.print(Text(f"  {line}"), soft_wrap=True)
+    approvable = [violation for violation in plan.violations if not violation.refuses]
+    if plan.needs != "nothing":
+        who = f", by {' or '.join(plan.approvers)}" if plan.approvers else ""
+        console.print(Text(f"It needs: {_NEEDS[plan.needs]}{who}", style="yellow"))
+    for violation in approvable:
+        console.print(Text(f"  - {violation}"), soft_wrap=True)
     console.print()
 
 

@@ -36,6 +36,7 @@ class Reading:
     value: float | None
     unknown: str = ""
     at: datetime | None = None
+    mean_of: tuple[str, ...] = ()  # the services, where it is the platform's
 
     def __post_init__(self) -> None:
         if self.value is not None and math.isnan(self.value):
@@ -45,7 +46,9 @@ class Reading:
     @property
     def text(self) -> str:
         """The value for people, or why there is none."""
-        return f"{self.value:.3g}" if self.value is not None else f"unknown ({self.unknown})"
+        if self.value is None:
+            return f"unknown ({self.unknown})"
+        return f"{self.value:+}" if math.isinf(self.value) else f"{self.value:.3g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +90,39 @@ class Decision:
 
 
 @dataclass
+class _Blindness:
+    """When one signal of one service was unknown: from a look without a value to the next with one."""
+
+    since: datetime | None = None
+    past: list[tuple[datetime, datetime]] = field(default_factory=list)
+
+    def seen(self, at: datetime) -> None:
+        """There was a value at ``at``."""
+        if self.since is not None:
+            self.past.append((self.since, at))
+            self.since = None
+
+    def unseen(self, at: datetime, window: timedelta) -> timedelta:
+        """There was none at ``at``: how long altogether in the ``window`` before."""
+        self.since = self.since or at
+        begin = at - window
+        self.past = [(since, until) for since, until in self.past if until > begin]
+        unknown = (*self.past, (self.since, at))
+        return sum((until - max(since, begin) for since, until in unknown), timedelta(0))
+
+
+@dataclass
 class Judge:
-    """Remembers since when each signal of each service has been wrong."""
+    """Remembers since when each signal of each service has been wrong, and for how long unknown.
+
+    Unknown for ``no_data_grace`` out of the last twice as long aborts: a signal that comes and goes
+    protects nobody.
+    """
 
     watches: Sequence[Watch]
     no_data_grace: timedelta
     _since: dict[tuple[str, str, State], datetime] = field(default_factory=dict)
+    _blindness: dict[tuple[str, str], _Blindness] = field(default_factory=dict)
 
     def judge(self, at: datetime, readings: Iterable[Reading]) -> tuple[Sample, Decision]:
         """Judge what was read at ``at`` (never before an earlier sample's time)."""
@@ -109,7 +139,7 @@ class Judge:
     def _judge_one(self, at: datetime, watch: Watch, reading: Reading) -> Judged:
         if reading.value is None:
             return self._judge_unknown(at, watch, reading)
-        self._clear(reading, State.UNKNOWN)
+        self._blind(reading).seen(at)
         over = watch.abort_when
         if over is not None:
             if over.holds(reading.value):
@@ -138,14 +168,22 @@ class Judge:
 
     def _judge_unknown(self, at: datetime, watch: Watch, reading: Reading) -> Judged:
         # A breach that was seen is not forgiven because nothing can be seen now: its clock runs on.
-        lasted = self._lasted(at, reading, State.UNKNOWN)
+        blindness, window = self._blind(reading), 2 * self.no_data_grace
+        lately = blindness.unseen(at, window)
         shown = watch.tolerate or watch.abort_when
-        if lasted < self.no_data_grace:
+        if lately < self.no_data_grace:
             return Judged(reading, State.UNKNOWN, shown)
+        lasted = at - (blindness.since or at)
+        how_long = _whole(lasted)
+        if lasted < self.no_data_grace:
+            how_long = f"{_whole(lately)} of the last {format_duration(window)}"
         where = f" at {reading.service}" if reading.service else ""
         grace = format_duration(self.no_data_grace)
-        reason = f"{watch.name}{where}: no data for {_whole(lasted)} ({reading.unknown}); grace {grace}"
+        reason = f"{watch.name}{where}: no data for {how_long} ({reading.unknown}); grace {grace}"
         return Judged(reading, State.UNKNOWN, shown, reason)
+
+    def _blind(self, reading: Reading) -> _Blindness:
+        return self._blindness.setdefault((reading.signal, reading.service), _Blindness())
 
     def _lasted(self, at: datetime, reading: Reading, state: State) -> timedelta:
         since = self._since.setdefault((reading.signal, reading.service, state), at)

@@ -1,4 +1,4 @@
-"""Why: one look at the platform is one query a signal, all at the same time, and an honest answer.
+"""Why: one look at the platform is one question for all signals, of one moment, and an honest answer.
 
 Turns Prometheus's answers into readings for each service: a value, or why there is none. What they
 mean is the judge's business.
@@ -6,13 +6,12 @@ mean is the judge's business.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
-from gameday.clients.prometheus import Measurement, Prometheus, Unknown, Why
+from gameday.clients.prometheus import Measurement, Prometheus, Unknown, Why, newest_scrape
 from gameday.clients.prometheus import Reading as Answer
 from gameday.monitor.judge import Reading
 from gameday.monitor.watch import Watch
@@ -25,15 +24,15 @@ _SCRAPES_MISSED: Final = 3
 class Sampler:
     """Asks for every watched signal, and for how old what Prometheus knows is.
 
-    ``services`` names, for each signal, those that must have data. It is learned by the first look
-    before a run: a service seen then that is missing later is unknown, not fine.
+    ``services`` names, for each signal, those that must have data. Every look adds those that it
+    sees: a service that was there once and is missing later is unknown, not fine.
     """
 
     prometheus: Prometheus
     watches: Sequence[Watch]
     job: str
     scrape_interval: timedelta
-    services: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    services: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def oldest(self) -> timedelta:
@@ -42,21 +41,19 @@ class Sampler:
 
     async def look(self) -> list[Reading]:
         """One reading for each signal and service. Never raises for what Prometheus does."""
-        queries = list(dict.fromkeys(watch.query for watch in self.watches))
-        age, answers = await asyncio.gather(
-            self.prometheus.freshness(self.job),
-            asyncio.gather(*(self.prometheus.instant(query) for query in queries)),
-        )
-        by_query = {
-            query: answer.outdated(age, self.oldest) for query, answer in zip(queries, answers, strict=True)
-        }
+        newest = newest_scrape(self.job)
+        answers = await self.prometheus.instants([newest, *(watch.query for watch in self.watches)])
+        age = self.prometheus.age(self.job, answers[newest])
+        by_query = {query: answer.outdated(age, self.oldest) for query, answer in answers.items()}
         return [reading for watch in self.watches for reading in self._readings(watch, by_query[watch.query])]
 
     def _readings(self, watch: Watch, answer: Answer) -> list[Reading]:
-        expected = self.services.get(watch.name) or watch.services
-        found = answer.by("service", expected)
+        found = answer.by("service", self.services.get(watch.name) or watch.services)
+        self.services[watch.name] = tuple(found)
         if not found:
             found = {"": answer.failure or Unknown(Why.EMPTY, "Prometheus has no such series")}
+        if watch.scope == "platform":
+            return [_mean(watch, found)]
         return [_reading(watch, service, one) for service, one in sorted(found.items())]
 
 
@@ -66,10 +63,24 @@ def _reading(watch: Watch, service: str, found: Measurement | Unknown) -> Readin
     return Reading(watch.name, service, found.value, at=found.at)
 
 
+def _mean(watch: Watch, found: Mapping[str, Measurement | Unknown]) -> Reading:
+    """The platform's reading: the mean of all services, unknown as soon as one of them is."""
+    values = []
+    for service, one in sorted(found.items()):
+        if isinstance(one, Unknown):
+            where = f"{service}: " if service else ""
+            return Reading(watch.name, "", None, f"{where}{one.reason.value}: {one.detail}")
+        values.append(one)
+    oldest = min(one.at for one in values)
+    # Not ``fmean``, which raises where the infinite meets its opposite: that is NaN, hence unknown.
+    mean = sum(one.value for one in values) / len(values)
+    return Reading(watch.name, "", mean, at=oldest, mean_of=tuple(sorted(found)))
+
+
 def seen(readings: Sequence[Reading]) -> dict[str, tuple[str, ...]]:
     """By signal: the services that have a value, to be expected from now on."""
     found: dict[str, list[str]] = {}
     for reading in readings:
         if reading.value is not None:
-            found.setdefault(reading.signal, []).append(reading.service)
+            found.setdefault(reading.signal, []).extend(reading.mean_of or (reading.service,))
     return {signal: tuple(services) for signal, services in found.items()}

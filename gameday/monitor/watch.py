@@ -2,6 +2,9 @@
 
 Joins an experiment's probes and the guardrails' thresholds into one list of watched signals, one
 PromQL query each. How they are sampled and judged is for ``sampler`` and ``judge``.
+
+A threshold of the whole platform is a watch of its own on the same query: its one reading is the
+mean of all services, and unknown as soon as one of them is.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from itertools import chain, count
 
 from gameday.spec.base import Duration, Limit, Model
 from gameday.spec.experiment import Experiment, Probe
-from gameday.spec.guardrails import Guardrails, Threshold
+from gameday.spec.guardrails import Guardrails, Scope, Threshold
 from gameday.spec.platform import Platform
 
 
@@ -28,6 +31,7 @@ class Watch(Model):
     abort_when: Limit | None = None
     abort_for: Duration = timedelta(0)
     services: tuple[str, ...] = ()
+    scope: Scope = "service"
 
     def concerns(self, service: str) -> bool:
         """Whether the steady state speaks of this service; thresholds always speak of all."""
@@ -51,13 +55,15 @@ def _probe_watch(probe: Probe, platform: Platform) -> Watch:
 
 def _threshold_watch(threshold: Threshold, platform: Platform) -> Watch:
     signal = platform.signal(threshold.signal)
+    of_all = threshold.scope == "platform"
     return Watch.model_validate(
         {
-            "name": signal.name,
+            "name": f"{signal.name} of the platform" if of_all else signal.name,
             "query": signal.query,
             "unit": signal.unit,
             "abortWhen": threshold.abort_when,
             "abortFor": threshold.breach_for,
+            "scope": threshold.scope,
         }
     )
 
@@ -65,9 +71,18 @@ def _threshold_watch(threshold: Threshold, platform: Platform) -> Watch:
 def watches(experiment: Experiment, platform: Platform, guardrails: Guardrails) -> tuple[Watch, ...]:
     """Every signal that a run of ``experiment`` looks at.
 
-    A threshold joins the probe with the same query, so that one query serves both.
+    A threshold joins the probe with the same query, so that one reading serves both.
     """
-    found = [_probe_watch(probe, platform) for probe in experiment.steady_state]
+    probes = [_probe_watch(probe, platform) for probe in experiment.steady_state]
+    return _joined(probes, platform, guardrails)
+
+
+def threshold_watches(platform: Platform, guardrails: Guardrails) -> tuple[Watch, ...]:
+    """Every signal that is looked at whatever experiment runs, or none of ours."""
+    return _joined([], platform, guardrails)
+
+
+def _joined(found: list[Watch], platform: Platform, guardrails: Guardrails) -> tuple[Watch, ...]:
     for threshold in guardrails.thresholds:
         watch = _threshold_watch(threshold, platform)
         same = next((i for i, other in enumerate(found) if _joinable(other, watch)), None)
@@ -87,4 +102,8 @@ def _free(name: str, found: Sequence[Watch]) -> str:
 
 
 def _joinable(probe: Watch, threshold: Watch) -> bool:
-    return probe.abort_when is None and probe.query.split() == threshold.query.split()
+    return (
+        probe.abort_when is None
+        and probe.scope == threshold.scope
+        and probe.query.split() == threshold.query.split()
+    )

@@ -1,7 +1,7 @@
 """Why: everything that decides whether a run may start is decided here, before anything is touched.
 
-Binds an experiment to an environment and to the pods of this moment. Asking the API server's dry
-run, approvals and injection come later, and see this plan.
+Binds an experiment to an environment and to the pods of this moment; ``assessment`` holds it to the
+guardrails. Asking the API server's dry run, approvals and injection come later, and see this plan.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from gameday.clients.chaos_kinds import ONE_SHOT_ACTIONS
 from gameday.clients.kubernetes import Cluster
 from gameday.clients.types import Pod
 from gameday.errors import UsageError
+from gameday.journal.store import Journal
 from gameday.monitor.watch import watches
+from gameday.plan.assessment import Setting, assessed, takes
 from gameday.plan.model import Plan, PlannedFault, PlannedPod, PlannedStage
 from gameday.plan.objects import chaos_object, in_words, resolved
 from gameday.plan.selection import (
@@ -27,10 +28,12 @@ from gameday.plan.selection import (
     shares,
     unresolved,
 )
+from gameday.safety.risk import last_time
 from gameday.spec.base import format_duration
 from gameday.spec.catalogue import Catalogue
 from gameday.spec.experiment import Experiment, Stage
 from gameday.spec.faults import Fault, NetworkFault, OutsideFault
+from gameday.spec.kinds import ONE_SHOT_ACTIONS
 from gameday.spec.platform import Environment
 from gameday.spec.selecting import Selector
 
@@ -153,32 +156,18 @@ class _Builder:
                 if isinstance(fault, NetworkFault) and fault.spec.target is not None:
                     yield stage, fault, self.selector(fault.spec.target.selector)
 
+    def setting(self, stages: Sequence[PlannedStage], now: datetime) -> Setting:
+        """What the rules are asked about."""
+        everything = planned(self.pods, self.catalogue.platform)
+        return Setting(self.catalogue, self.experiment, self.environment, self.run, stages, everything, now)
+
     def refusals(self, stages: Sequence[PlannedStage], namespaces: Sequence[str]) -> Iterator[str]:
         experiment, environment, limits = self.experiment, self.environment, self.catalogue.guardrails
         if environment.name not in experiment.environments:
             allowed = ", ".join(experiment.environments)
             yield f"{experiment.name} may not run in {environment.name}; it allows: {allowed}"
-        if environment.approvals:
-            yield (
-                f"{environment.name} needs {environment.approvals} approval(s), "
-                "and there is none: approvals cannot be given yet"
-            )
-        total = sum((stage.duration + stage.settle for stage in stages), timedelta(0))
-        if total > limits.max_run_duration:
-            yield (
-                f"the execution takes {format_duration(total)}; the limit for a run is "
-                f"{format_duration(limits.max_run_duration)}"
-            )
-        for stage in stages:
-            if stage.duration > limits.max_fault_duration:
-                yield (
-                    f"stage {stage.name} lasts {format_duration(stage.duration)}; the limit for a fault is "
-                    f"{format_duration(limits.max_fault_duration)}"
-                )
         for namespace in namespaces:
-            if namespace in limits.namespaces.forbidden:
-                yield f"namespace {namespace} must never be hit"
-            elif namespace != environment.namespace:
+            if namespace != environment.namespace and namespace not in limits.namespaces.forbidden:
                 yield (
                     f"namespace {namespace} is not that of {environment.name} ({environment.namespace}); "
                     "leave namespaces out of the selector to mean the environment's"
@@ -216,6 +205,21 @@ class _Builder:
                     if share.hit == share.of:
                         yield f"stage {planned_stage.name}: every pod of {share.service} can be hit at once"
                 yield from self._silent(planned_stage, planned_fault)
+            yield from self._too_short(planned_stage)
+
+    def _too_short(self, stage: PlannedStage) -> Iterator[str]:
+        """Warn of a stage that is over before a breach in it can have lasted long enough to count."""
+        lasts = stage.duration + stage.settle
+        names = [
+            f"{probe.name} ({format_duration(probe.breach_for)})"
+            for probe in self.experiment.steady_state
+            if probe.breach_for > lasts
+        ]
+        if names:
+            yield (
+                f"stage {stage.name} and its settling last {format_duration(lasts)}, shorter than `for` of "
+                f"{', '.join(names)}: it cannot disprove the hypothesis by itself"
+            )
 
     def _silent(self, stage: PlannedStage, fault: PlannedFault) -> Iterator[str]:
         """Warn of a network fault between services that have nothing to say to each other."""
@@ -245,12 +249,13 @@ async def build(
     now: datetime,
     duration: timedelta | None = None,
     run: str | None = None,
+    journal: Journal | None = None,
 ) -> Plan:
     """The plan of ``experiment`` in ``environment``, with the pods that are there now.
 
-    ``duration`` stretches or shrinks the whole execution. A plan with refusals is still a plan:
-    people read it to see why. Raises ``UsageError`` for a duration that cannot be, and
-    ``OutsideError`` where the cluster does not answer.
+    ``duration`` stretches or shrinks the whole execution; ``journal`` tells what happened last time.
+    A plan with refusals is still a plan: people read it to see why. Raises ``UsageError`` for a
+    duration that cannot be, and ``OutsideError`` where the cluster does not answer.
     """
     run = run or new_run_id(experiment.name, now)
     builder = _Builder(catalogue, experiment, environment, run, ())
@@ -259,6 +264,8 @@ async def build(
     pods = [pod for name in namespaces for pod in await cluster.pods(name) if pod.deleting is None]
     builder = _Builder(catalogue, experiment, environment, run, pods)
     stages = builder.stages(duration)
+    history = await last_time(journal, experiment.name, environment.name, run)
+    found = await assessed(builder.setting(stages, now), cluster, history)
     return Plan.model_validate(
         {
             "run": run,
@@ -272,12 +279,16 @@ async def build(
             "namespace": environment.namespace,
             "chaosNamespace": catalogue.platform.chaos_namespace,
             "declared": experiment.duration,
-            "duration": sum((stage.duration + stage.settle for stage in stages), timedelta(0)),
+            "duration": takes(stages),
             "baseline": experiment.baseline,
             "recovery": experiment.recovery,
             "watches": watches(experiment, catalogue.platform, catalogue.guardrails),
             "stages": stages,
-            "refusals": tuple(builder.refusals(stages, sorted(wanted))),
+            "refusals": (*builder.refusals(stages, sorted(wanted)), *found.refusals),
             "warnings": tuple(builder.warnings(stages)),
+            "violations": found.violations,
+            "risk": found.risk,
+            "needs": found.needs,
+            "approvers": found.approvers,
         }
     )

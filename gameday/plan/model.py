@@ -11,8 +11,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from gameday.monitor.watch import Watch
+from gameday.safety.guardrails import Violation
+from gameday.safety.risk import NOT_ASSESSED, Risk
 from gameday.spec.base import Duration, Model
 from gameday.spec.experiment import Recovery
+from gameday.spec.guardrails import Demand
 
 
 class PlannedPod(Model):
@@ -58,8 +61,16 @@ class PlannedStage(Model):
     faults: tuple[PlannedFault, ...]
 
 
+# What is judged of a plan, or tells it from another of the same content.
+_OF_THE_MOMENT = {"run", "created_at", "refusals", "warnings", "violations", "risk", "needs", "approvers"}
+
+
 class Plan(Model):
-    """Everything that a run will do, and why it would be refused."""
+    """Everything that a run will do, why it would be refused, and what it needs to be allowed.
+
+    ``violations`` are the guardrails that it breaks; those that nobody may allow stand among the
+    ``refusals``, too. ``approvers`` are teams of platform.yaml.
+    """
 
     run: str
     created_at: datetime
@@ -79,6 +90,10 @@ class Plan(Model):
     stages: tuple[PlannedStage, ...]
     refusals: tuple[str, ...]
     warnings: tuple[str, ...]
+    violations: tuple[Violation, ...] = ()
+    risk: Risk = NOT_ASSESSED
+    needs: Demand = "nothing"
+    approvers: tuple[str, ...] = ()
 
     @property
     def scaled(self) -> bool:
@@ -103,9 +118,7 @@ class Plan(Model):
     @property
     def digest(self) -> str:
         """SHA-256 of what the plan does: the same for two plans that differ only in run and moment."""
-        content = self.model_dump(
-            mode="json", exclude={"run", "created_at", "refusals", "warnings", "stages"}
-        )
+        content = self.model_dump(mode="json", exclude=_OF_THE_MOMENT | {"stages"})
         content["stages"] = [
             {
                 **stage.model_dump(mode="json", exclude={"faults"}),

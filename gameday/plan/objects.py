@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
-from gameday.clients.chaos_kinds import API_VERSION, RUN
 from gameday.spec.base import format_duration
 from gameday.spec.experiment import Experiment, Stage
 from gameday.spec.faults import Fault, NetworkFault, OutsideFault
+from gameday.spec.kinds import API_VERSION, RUN
 from gameday.spec.platform import Environment, Platform
 from gameday.spec.selecting import Selector
 

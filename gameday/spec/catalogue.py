@@ -110,10 +110,27 @@ class Catalogue:
         return found
 
 
+_RULES_OF_ENVIRONMENTS: Final = (
+    "gaps",
+    "blastRadius",
+    "protected",
+    "destructive",
+    "categories",
+    "hours",
+    "freezes",
+)
 # What it is, where platform.yaml names them, and where others refer to one.
 _REFERENCES: Final = (
-    ("team", ("teams", "*", "name"), (("owner",),)),
-    ("environment", ("environments", "*", "name"), (("environments", "*"),)),
+    ("team", ("teams", "*", "name"), (("owner",), ("approvals", "approvers", "*"))),
+    (
+        "environment",
+        ("environments", "*", "name"),
+        (
+            ("environments", "*"),
+            *((rule, "*", "environments", "*") for rule in _RULES_OF_ENVIRONMENTS),
+            ("approvals", "demands", "keys"),
+        ),
+    ),
     (
         "signal",
         ("prometheus", "signals", "*", "name"),
@@ -126,13 +143,14 @@ _REFERENCES: Final = (
             ("steadyState", "*", "services", "*"),
             ("stages", "*", "faults", "*", "target"),
             ("stages", "*", "faults", "*", "spec", "target", "selector"),
+            ("protected", "*", "service"),
         ),
     ),
 )
 
 
 def _texts(node: Any, pattern: tuple[str, ...], above: tuple[str | int, ...] = ()) -> Iterator[Mistake]:
-    """Every text that stands at ``pattern``, with its place; ``*`` is each item of a list."""
+    """Every text that stands at ``pattern``, with its place; ``*`` is each item of a list, ``keys`` each key."""
     if not pattern:
         if isinstance(node, str):
             yield above, node
@@ -141,6 +159,8 @@ def _texts(node: Any, pattern: tuple[str, ...], above: tuple[str | int, ...] = (
     found: Iterable[tuple[str | int, Any]] = ()
     if step == "*" and isinstance(node, list):
         found = enumerate(node)
+    elif step == "keys" and isinstance(node, dict):
+        found = [(key, key) for key in node if isinstance(key, str)]
     elif step != "*" and isinstance(node, dict) and step in node:
         found = [(step, node[step])]
     for key, value in found:

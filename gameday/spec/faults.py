@@ -16,24 +16,9 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from gameday.spec.base import GoDuration, Mistake, Model, Name, nearest
+from gameday.spec.kinds import FAULT_KINDS
 from gameday.spec.network import NetworkChaosSpec
 from gameday.spec.selecting import ChaosSpec, Target, must_be_text
-
-POD_KINDS: Final = (
-    "PodChaos",
-    "NetworkChaos",
-    "StressChaos",
-    "IOChaos",
-    "TimeChaos",
-    "HTTPChaos",
-    "DNSChaos",
-    "JVMChaos",
-    "KernelChaos",
-    "BlockChaos",
-)
-OUTSIDE_KINDS: Final = ("AWSChaos", "AzureChaos", "GCPChaos", "PhysicalMachineChaos")
-FAULT_KINDS: Final = POD_KINDS + OUTSIDE_KINDS
-ONE_SHOT_ACTIONS: Final = frozenset({"pod-kill", "container-kill"})
 
 
 class PodChaosSpec(ChaosSpec):

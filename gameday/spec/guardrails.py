@@ -9,18 +9,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from gameday.spec.base import Duration, Limit, Mistake, Model, Name, nearest
+from gameday.spec.kinds import FAULT_KINDS
 
 Level = Literal["low", "medium", "high"]
 """How risky a plan is; what is worse than high is forbidden."""
 
 Demand = Literal["nothing", "checklist", "approval", "two-approvals"]
 """What must be there before a plan of some risk may be carried out."""
+
+Scope = Literal["service", "platform"]
+"""What a threshold looks at: each service by itself, or the mean of all."""
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri")
@@ -52,6 +56,26 @@ def parse_size(text: str) -> int:
     return int(float(match[1]) * 1024 ** _POWERS[(match[2] or "").lower()])
 
 
+# What Chaos Mesh calls the actions of its kinds on pods and in the clouds.
+_ACTIONS: Final = (
+    *("pod-kill", "pod-failure", "container-kill"),
+    *("netem", "delay", "loss", "duplicate", "corrupt", "partition", "bandwidth"),
+    *("latency", "fault", "attrOverride", "mistake", "error", "random"),
+    *("return", "exception", "stress", "gc", "ruleData", "mysql", "limit"),
+    *("ec2-stop", "ec2-restart", "detach-volume", "vm-stop", "vm-restart", "disk-detach"),
+    *("node-stop", "node-reset", "disk-loss"),
+)
+_EVERY_FAULT: Final = "*"
+
+
+def _fault_name(value: str) -> str:
+    known = (*FAULT_KINDS, *_ACTIONS, _EVERY_FAULT)
+    if value not in known:
+        hint = nearest(value, known)
+        raise ValueError(f"expected a kind such as PodChaos, an action such as pod-kill, or '*'{hint}")
+    return value
+
+
 def _size(value: object) -> object:
     return parse_size(value) if isinstance(value, str) else value
 
@@ -68,6 +92,10 @@ Size = Annotated[
     Field(ge=1),
     WithJsonSchema({"type": ["string", "integer"], "examples": ["512MB", "1GiB"]}),
 ]
+FaultNames = Annotated[
+    tuple[Annotated[str, AfterValidator(_fault_name)], ...],
+    Field(min_length=1, description="kinds (PodChaos) or actions (pod-kill); '*' is all"),
+]
 Timezone = Annotated[str, AfterValidator(_timezone)]
 Environments = Annotated[tuple[Name, ...], Field(description="where the rule holds; left out: everywhere")]
 
@@ -79,8 +107,8 @@ class Threshold(Model):
     abort_when: Limit
     breach_for: Annotated[Duration, Field(alias="for")] = timedelta(0)
     scope: Annotated[
-        Literal["service", "platform"],
-        Field(description="service: each by itself; platform: the mean of all services"),
+        Scope,
+        Field(description="service: each by itself; platform: the mean of all services, unknown if one is"),
     ] = "service"
 
 
@@ -98,12 +126,13 @@ class Namespaces(Model):
 
 
 class BlastRadius(Model):
-    """How much of one service may be hit at once."""
+    """How much of one service the faults of a stage may hit together."""
 
     share: Annotated[Percent, Field(description="of the service's pods, rounded up to a whole pod")] = 100.0
     untouched_ready: Annotated[
         int, Field(ge=0, description="ready replicas that no fault may touch; a lone replica is exempt")
     ] = 0
+    environments: Environments = ()
 
 
 class Strength(Model):
@@ -124,9 +153,7 @@ class Protection(Model):
     """A service that some faults may not hit, or only with an approval."""
 
     service: Name
-    faults: Annotated[
-        tuple[str, ...], Field(min_length=1, description="kinds (PodChaos) or actions (pod-kill); '*' is all")
-    ]
+    faults: FaultNames
     unless: Literal["never", "approved"] = "approved"
     environments: Environments = ()
 
@@ -134,7 +161,7 @@ class Protection(Model):
 class DestructiveFaults(Model):
     """Faults that need an approval wherever the rule holds, whatever they hit."""
 
-    faults: Annotated[tuple[str, ...], Field(min_length=1)]
+    faults: FaultNames
     environments: Environments = ()
 
 
@@ -159,9 +186,13 @@ class Hours(Model):
         if self.opens >= self.closes:
             yield ("to",), "expected a time of day after 'from'; write two rules for a night"
 
+    def local(self, moment: datetime) -> datetime:
+        """``moment`` as the clock on the wall shows it there."""
+        return moment.astimezone(ZoneInfo(self.timezone))
+
     def contain(self, moment: datetime) -> bool:
         """Whether ``moment`` lies within these hours."""
-        local = moment.astimezone(ZoneInfo(self.timezone))
+        local = self.local(moment)
         day = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")[local.weekday()]
         return day in self.days and self.opens <= local.time() < self.closes
 
@@ -241,14 +272,14 @@ class Guardrails(Model):
         Duration, Field(description="how long a signal may be unknown while faults are in")
     ] = timedelta(seconds=30)
     monitoring_required: Annotated[
-        bool, Field(description="a run whose signals cannot be seen does not start")
+        bool, Field(description="a run that hits a service which its steady state does not watch is refused")
     ] = True
     experiments_at_once: Annotated[int, Field(ge=1)] = 1
     max_fault_duration: Duration = timedelta(minutes=30)
     max_run_duration: Duration = timedelta(hours=1)
     gaps: tuple[Gap, ...] = ()
     namespaces: Namespaces = Namespaces()
-    blast_radius: BlastRadius = BlastRadius()
+    blast_radius: tuple[BlastRadius, ...] = ()
     strength: Strength = Strength()
     protected: tuple[Protection, ...] = ()
     destructive: tuple[DestructiveFaults, ...] = ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -75,7 +76,7 @@ def read(path: Path) -> Document:
     except (OSError, UnicodeDecodeError) as error:
         raise DeclarationError(f"{path}: cannot be read as UTF-8 text ({error})") from None
     try:
-        data = YAML(typ="rt").load(text)
+        data = _loaded(text)
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         words = " ".join(str(error.problem or error.context or error).split())
@@ -96,6 +97,11 @@ def read(path: Path) -> Document:
     if values > _MOST_VALUES:
         raise DeclarationError(f"{path}: its anchors make it larger than {_MOST_VALUES} values, or endless")
     return Document(path, data)
+
+
+@lru_cache(maxsize=16)  # a command reads the same platform.yaml three times; nobody changes what was read
+def _loaded(text: str) -> Any:
+    return YAML(typ="rt").load(text)
 
 
 def _values(node: Any, above: tuple[int, ...], counted: dict[int, int]) -> int:

@@ -104,6 +104,12 @@ class Platform(Model):
     prometheus: PrometheusSource
     grafana: Grafana | None = None
     environments: Annotated[tuple[Environment, ...], Field(min_length=1)]
+    incidents: (
+        Annotated[
+            str, Field(pattern=r"^#[a-z0-9._-]+$", description="the channel of those who manage incidents")
+        ]
+        | None
+    ) = None
     twin: Traffic = Traffic()
 
     def mistakes(self) -> Iterator[Mistake]:

@@ -41,11 +41,16 @@ def test_the_two_experiments_of_the_guide_are_there() -> None:
 
 
 def test_the_guides_thresholds_stand_in_the_guardrails() -> None:
-    limits = {one.signal: one.abort_when for one in Catalogue().guardrails.thresholds}
-    assert limits["availability"] == Comparison("<", 0.6)
-    assert limits["errors"] == Comparison(">", 10.0)
-    assert limits["p95"] == Comparison(">", 10.0)
-    assert all(one.breach_for == timedelta(0) for one in Catalogue().guardrails.thresholds)
+    of_services = [one for one in Catalogue().guardrails.thresholds if one.scope == "service"]
+    assert {one.signal: one.abort_when for one in of_services} == {
+        "availability": Comparison("<", 0.6),
+        "errors": Comparison(">", 10.0),
+        "p95": Comparison(">", 10.0),
+        "memory": Comparison(">", 0.9),
+        "cpu": Comparison(">", 0.95),
+    }
+    at_once = {one.signal for one in of_services if one.breach_for == timedelta(0)}
+    assert at_once == {"availability", "errors", "p95"}
 
 
 def test_an_unknown_experiment_is_answered_with_the_nearest() -> None:
@@ -77,7 +82,7 @@ def test_a_threshold_on_an_unknown_signal_is_told_with_its_line(directory: Path)
     spoil(directory / "guardrails.yaml", "signal: p95", "signal: p59")
     (mistake,) = Catalogue(directory).check(directory / "guardrails.yaml")
     assert mistake.endswith(
-        "guardrails.yaml:6: thresholds[2].signal: unknown signal 'p59'; did you mean 'p95'?"
+        "guardrails.yaml:10: thresholds[3].signal: unknown signal 'p59'; did you mean 'p95'?"
     )
     with pytest.raises(DeclarationError, match="1 mistake"):
         _ = Catalogue(directory).guardrails
@@ -152,5 +157,5 @@ def test_names_are_looked_up_with_the_nearest_suggested() -> None:
         platform.service("reddis")
     with pytest.raises(UsageError, match=r"unknown environment 'stagging'; did you mean 'staging'\?"):
         platform.environment("stagging")
-    with pytest.raises(UsageError, match=r"unknown signal 'q'; known: availability, errors"):
+    with pytest.raises(UsageError, match=r"unknown signal 'q'; known: availability, cpu, errors, memory"):
         platform.signal("q")

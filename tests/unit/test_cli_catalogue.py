@@ -148,7 +148,7 @@ def test_validate_tells_every_mistake_of_every_file_at_once(directory: Path, cap
         "basic-pod-failure.yaml:32: stages[0].faults[0].spec.action": "did you mean 'pod-kill'?",
         "network-resilience.yaml:40: stages[1].faults[0].spec.target.selector": "unknown service 'x'; known",
         "network-resilience.yaml:48: stages[2].faults[0].spec.loss.loss": 'write it in quotes, "15"',
-        "guardrails.yaml:7: noDataGrace": "expected a duration with its unit",
+        "guardrails.yaml:13: noDataGrace": "expected a duration with its unit",
         "tabs.yaml:2": "found character '\\t' that cannot start any token",
     }
     for place, words in expected.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -12,6 +13,7 @@ from ruamel.yaml import YAML
 from gameday.cli.main import run
 from gameday.cli.output import table
 from gameday.errors import ExitCode
+from gameday.spec.catalogue import Catalogue
 
 Capture = pytest.CaptureFixture[str]
 
@@ -60,3 +62,39 @@ def test_the_help_of_each_command_ends_with_what_people_type(command: str, capsy
     assert run([command, "--help"]) == 0
     examples = capsys.readouterr().out.partition("Examples")[2]
     assert f"gameday {command}" in examples
+
+
+@pytest.mark.usefixtures("shared_sandbox")
+def test_a_plan_says_how_risky_it_is_and_what_it_needs(capsys: Capture) -> None:
+    assert run(["plan", "network-resilience"]) == ExitCode.HELD
+    told = capsys.readouterr().out
+    assert "Risk: " in told
+    assert "severity: the worst fault of 3 is NetworkChaos partition" in told
+    assert run(["plan", "network-resilience", "-o", "json"]) == ExitCode.HELD
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["needs"] == "nothing"
+    assert plan["risk"]["points"] == sum(line["points"] for line in plan["risk"]["lines"])
+    assert plan["violations"] == []
+
+
+@pytest.mark.usefixtures("shared_sandbox")
+def test_a_plan_names_the_rule_the_value_the_limit_and_who_may_approve(
+    capsys: Capture, tmp_path: Path
+) -> None:
+    directory = tmp_path / "experiments"
+    directory.mkdir()
+    for path in Catalogue().directory.glob("*.yaml"):
+        text = path.read_text(encoding="utf-8")
+        if path.name == "guardrails.yaml":
+            rule = "{service: auth-service, faults: [pod-kill, pod-failure, partition], environments: "
+            assert f"{rule}[production]" in text
+            text = text.replace(f"{rule}[production]", f"{rule}[staging]")
+            text = text.replace("maxRunDuration: 60m", "maxRunDuration: 5m")
+        (directory / path.name).write_text(text, encoding="utf-8")
+    assert run(["plan", "basic-pod-failure", "--experiments", str(directory)]) == ExitCode.REFUSED
+    told = capsys.readouterr().out
+    assert "Risk: forbidden" in told
+    assert "It needs: an approval, by platform-team or identity-team" in told
+    assert "PodChaos kill-auth-service on auth-service: pod-kill; the limit is only with an approval" in told
+    assert "(protected); platform-team or identity-team may approve it" in told
+    assert "the execution takes: 6m; the limit is 5m (maxRunDuration)" in told

@@ -198,15 +198,17 @@ REFUSED: dict[str, tuple[Change, str]] = {
         forbid_environment,
         "basic-pod-failure may not run in staging; it allows: dev, production",
     ),
-    "approvals that nobody gave": (want_approvals, "staging needs 2 approval(s)"),
     "a fault that lasts too long": (
         last_too_long,
-        "kill-api-gateway lasts 31m; the limit for a fault is 30m",
+        "duration of PodChaos kill-api-gateway: 31m; the limit is 30m (maxFaultDuration)",
     ),
-    "a run that takes too long": (take_too_long, "the execution takes 1h15m; the limit for a run is 1h"),
+    "a run that takes too long": (
+        take_too_long,
+        "the execution takes: 1h15m; the limit is 1h (maxRunDuration)",
+    ),
     "a namespace that must never be hit": (
         at(*STAGE, "faults", 0, target=DNS),
-        "namespace kube-system must never be hit",
+        "namespace that PodChaos kill-api-gateway hits: kube-system; the limit is none of kube-system,",
     ),
     "a namespace of others": (
         at(*STAGE, "faults", 0, target={"pods": {"default": ["web-0"]}}),
@@ -239,9 +241,18 @@ async def test_a_plan_refuses_a_network_fault_on_pods_of_the_hosts_network(sandb
 
 
 async def test_every_reason_to_refuse_is_told_at_once(planner: Planner) -> None:
-    for change in (forbid_environment, want_approvals, last_too_long, hit_nobody):
+    for change in (forbid_environment, last_too_long, hit_nobody):
         change(planner.data)
-    assert len((await planner.plan()).refusals) == 4
+    assert len((await planner.plan()).refusals) == 3
+
+
+async def test_an_environment_can_demand_more_approvals_than_the_risk_does(planner: Planner) -> None:
+    assert (await planner.plan()).needs == "nothing"
+    want_approvals(planner.data)
+    plan = await planner.plan()
+    assert plan.refusals == ()
+    assert plan.needs == "two-approvals"
+    assert plan.approvers == ("platform-team", "identity-team")
 
 
 async def test_a_fault_outside_kubernetes_selects_no_pod_and_is_not_refused_for_it(planner: Planner) -> None:
@@ -255,6 +266,20 @@ async def test_a_fault_outside_kubernetes_selects_no_pod_and_is_not_refused_for_
 async def test_a_warning_tells_where_a_whole_service_can_go_down(planner: Planner) -> None:
     planner.fault().update(target="redis")
     assert "stage kill-api-gateway: every pod of redis can be hit at once" in (await planner.plan()).warnings
+
+
+async def test_a_warning_tells_of_a_stage_that_is_too_short_to_disprove_anything(planner: Planner) -> None:
+    assert not [one for one in (await planner.plan()).warnings if "disprove" in one]
+    for probe, lasts in zip(
+        planner.data["basic-pod-failure"]["steadyState"], ("45s", "40s", "41s"), strict=True
+    ):
+        probe["for"] = lasts
+    found = [one for one in (await planner.plan(duration=timedelta(minutes=2))).warnings if "disprove" in one]
+    assert found[0] == (
+        "stage kill-api-gateway and its settling last 40s, shorter than `for` of availability (45s), "
+        "p95 (41s): it cannot disprove the hypothesis by itself"
+    )
+    assert len(found) == 3
 
 
 async def test_a_warning_tells_what_could_not_be_resolved(planner: Planner) -> None:

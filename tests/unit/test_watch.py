@@ -20,6 +20,7 @@ from gameday.spec.guardrails import Guardrails
 from sandbox.process.launch import Sandbox
 
 CATALOGUE = Catalogue()
+OTHER_THRESHOLDS = {"availability of the platform", "errors", "p95", "memory", "cpu"}
 
 
 def experiment(*probes: dict[str, Any]) -> Experiment:
@@ -79,20 +80,20 @@ def test_a_threshold_joins_the_probe_that_asks_the_same() -> None:
         {"name": "up", "query": 'avg  by (service)\n(up{job="pyairtable-services"})', "expect": ">= 1"}
     )
     assert found["up"].abort_when == Comparison("<", 0.6)
-    assert set(found) == {"up", "errors", "p95"}
+    assert set(found) == {"up", *OTHER_THRESHOLDS}
 
 
 def test_thresholds_that_no_probe_asks_for_are_watched_all_the_same() -> None:
     found = watched({"name": "mine", "query": "sum by (service) (restarts)", "expect": "< 1"})
-    assert set(found) == {"mine", "availability", "errors", "p95"}
+    assert set(found) == {"mine", "availability", *OTHER_THRESHOLDS}
     assert found["errors"].expect is None
     assert found["errors"].abort_when == Comparison(">", 10.0)
 
 
-def test_no_signal_is_asked_for_twice() -> None:
+def test_no_signal_is_held_to_the_same_limits_twice() -> None:
     for name in CATALOGUE.names:
         found = watches(CATALOGUE.experiment(name), CATALOGUE.platform, CATALOGUE.guardrails)
-        assert len({watch.query for watch in found}) == len(found)
+        assert len({(watch.query, watch.scope) for watch in found}) == len(found)
         assert len({watch.name for watch in found}) == len(found)
 
 
@@ -127,6 +128,55 @@ def test_a_probe_of_some_services_speaks_of_no_other() -> None:
     watch = watched({"name": "up", "signal": "availability", "expect": ">= 1", "services": ["redis"]})["up"]
     assert watch.concerns("redis")
     assert not watch.concerns("postgres")
+
+
+async def test_a_service_that_appears_during_a_run_and_vanishes_again_is_unknown(
+    shared_sandbox: Sandbox,
+) -> None:
+    clock = RemoteClock(shared_sandbox.env["GAMEDAY_CLOCK_URL"])
+    source = CATALOGUE.platform.prometheus
+    whole = watched({"name": "up", "signal": "availability", "expect": ">= 1"})["up"]
+    few = whole.model_copy(update={"query": f'{whole.query} and on (service) up{{service="redis"}}'})
+    async with Prometheus(
+        shared_sandbox.env["GAMEDAY_PROMETHEUS_URL"], clock=clock, timeout=timedelta(seconds=5)
+    ) as prometheus:
+        sampler = Sampler(prometheus, [few], source.job, source.scrape_interval)
+        assert [one.service for one in await sampler.look()] == ["redis"]
+        sampler.watches = [whole]
+        everybody = {one.service for one in await sampler.look()}
+        sampler.watches = [few]
+        later = {one.service: one for one in await sampler.look()}
+    assert "api-gateway" in everybody
+    assert later.keys() == everybody
+    assert later["redis"].value is not None
+    assert later["api-gateway"].unknown.startswith("empty: ")
+
+
+def platform_limit() -> Guardrails:
+    limit = {"signal": "availability", "abortWhen": "< 100%", "scope": "platform"}
+    return Guardrails.model_validate({"thresholds": [limit]})
+
+
+async def test_a_threshold_of_the_platform_holds_the_mean_of_all_services(shared_sandbox: Sandbox) -> None:
+    source = CATALOGUE.platform.prometheus
+    watch = watched(
+        {"name": "mine", "query": "sum by (service) (up)", "expect": ">= 1"}, guardrails=platform_limit()
+    )["availability of the platform"]
+    async with Prometheus(
+        shared_sandbox.env["GAMEDAY_PROMETHEUS_URL"],
+        clock=RemoteClock(shared_sandbox.env["GAMEDAY_CLOCK_URL"]),
+        timeout=timedelta(seconds=5),
+    ) as prometheus:
+        sampler = Sampler(prometheus, [watch], source.job, source.scrape_interval)
+        (reading,) = await sampler.look()
+        assert (reading.service, reading.value) == ("", 1.0)
+        before = seen([reading])
+        assert before[watch.name] == tuple(sorted(one.name for one in CATALOGUE.platform.services))
+        # One that was there and is not any more leaves the mean unknown, however well the others are.
+        sampler.services = {watch.name: (*before[watch.name], "gone-service")}
+        (reading,) = await sampler.look()
+    assert reading.value is None
+    assert reading.unknown.startswith("gone-service: empty: ")
 
 
 async def test_a_service_that_vanishes_is_unknown_and_ends_the_run_after_the_grace(

@@ -1,7 +1,7 @@
-"""Why: a stop must know Chaos Mesh's kinds without loading the models of the declarations.
+"""Why: which kinds Chaos Mesh has is written once, and a stop need not load the models to know them.
 
 Names as in ``chaos-mesh.org/v1alpha1`` (Chaos Mesh 2.8): the plural is the lowercase kind, except
-for the orchestration kinds.
+for the orchestration kinds. What a kind's ``spec`` may say is ``faults``'s.
 """
 
 from __future__ import annotations
@@ -23,15 +23,10 @@ POD_SCOPED_KINDS: Final = (
     "DNSChaos",
     "JVMChaos",
 )
-# These change a node's kernel or disks, a cloud's machines, a physical machine.
-LASTING_KINDS: Final = (
-    "KernelChaos",
-    "BlockChaos",
-    "AWSChaos",
-    "AzureChaos",
-    "GCPChaos",
-    "PhysicalMachineChaos",
-)
+# A cloud's machines, a physical machine: nothing in Kubernetes is selected.
+OUTSIDE_KINDS: Final = ("AWSChaos", "AzureChaos", "GCPChaos", "PhysicalMachineChaos")
+# The first two select pods and change the kernel or the disks of their node.
+LASTING_KINDS: Final = ("KernelChaos", "BlockChaos", *OUTSIDE_KINDS)
 FAULT_KINDS: Final = POD_SCOPED_KINDS + LASTING_KINDS
 SCHEDULE: Final = "Schedule"
 WORKFLOW: Final = "Workflow"
@@ -49,6 +44,8 @@ OF_WORKFLOW: Final = "chaos-mesh.org/workflow"
 # Labels that every object of a run carries.
 RUN: Final = "gameday/run"
 FLOW_RUN: Final = "gameday/flow-run"
+# Annotation: the digest of the plan that people approved, where they had to.
+APPROVED: Final = "gameday/approved"
 
 
 def plural(kind: str) -> str:
