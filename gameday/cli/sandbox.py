@@ -17,7 +17,7 @@ import typer
 from gameday.cli.levers import PARTS, Part
 from gameday.cli.options import OutputOption, duration, examples
 from gameday.cli.output import Format, emit, local_date_time, note, stdout, table
-from gameday.errors import OutsideError, UsageError
+from gameday.errors import GamedayError, OutsideError, UsageError
 from gameday.spec.base import nearest
 
 if TYPE_CHECKING:
@@ -102,6 +102,12 @@ def up(
             parser=duration, metavar="DURATION", show_default="1h", help="It ends when unused for so long."
         ),
     ] = timedelta(minutes=60),
+    guardrails: Annotated[
+        bool,
+        typer.Option(
+            "--guardrails/--no-guardrails", help="Whether its API server enforces guardrails.yaml by itself."
+        ),
+    ] = True,
 ) -> None:
     """Start the sandbox and print the variables that point this shell at it.
 
@@ -124,6 +130,8 @@ def up(
             history=history,
             idle=idle,
         )
+        if guardrails:
+            _enforce_limits(state)
         note(f"The sandbox is up ({_words(state)}). It ends with: gameday sandbox down", style="green")
     _print_exports(state)
 
@@ -143,6 +151,19 @@ def _start(**options: Any) -> SandboxState:
         return launch(wanted).state
     except SandboxError as error:
         raise OutsideError("sandbox", str(error)) from None
+
+
+def _enforce_limits(state: SandboxState) -> None:
+    from gameday.cli.sandboxed import enforce_limits, pointed_at  # noqa: PLC0415 - only inside the call
+    from sandbox.process.launch import stop  # noqa: PLC0415 - only inside the call
+
+    try:
+        with pointed_at(state.environment):
+            enforce_limits()
+    except GamedayError:
+        # Whoever asked for limits must not be left with a sandbox that has none.
+        stop(home(), state.pid)
+        raise
 
 
 def _words(state: SandboxState) -> str:

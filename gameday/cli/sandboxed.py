@@ -6,6 +6,7 @@ variables that clients read, so it must be entered before any client is made.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,10 +43,11 @@ def sandboxed(
     state = running()
     if state is not None:
         note(f"On the sandbox that is up: {state.url}")
-        with _environment(state.environment):
+        with pointed_at(state.environment):
             yield
         return
-    with _temporary(seed, experiments) as sandbox, _environment(sandbox.env):
+    with _temporary(seed, experiments) as sandbox, pointed_at(sandbox.env):
+        enforce_limits(experiments)
         yield
 
 
@@ -59,8 +61,35 @@ def _temporary(seed: int, experiments: Path | None) -> Sandbox:
         raise OutsideError("sandbox", str(error)) from None
 
 
+def enforce_limits(experiments: Path | None = None) -> None:
+    """Have the API server that ``KUBECONFIG`` names, a sandbox's, enforce the limits of the catalogue.
+
+    Raises ``DeclarationError`` where guardrails.yaml is wrong, ``OutsideError`` where it does not work.
+    """
+    from importlib.util import find_spec  # noqa: PLC0415 - only with --sandbox
+
+    from gameday.cli.catalogue import open_catalogue  # noqa: PLC0415 - only with --sandbox
+    from gameday.clients.kubernetes import Cluster  # noqa: PLC0415 - only with --sandbox
+    from gameday.clock import SystemClock  # noqa: PLC0415 - only with --sandbox
+    from gameday.safety.policy import render  # noqa: PLC0415 - only with --sandbox
+    from gameday.safety.policy_install import install  # noqa: PLC0415 - only with --sandbox
+
+    if find_spec("cel_expr_python") is None:
+        note("The package cel-expr-python is missing: this sandbox admits faults past the limits.")
+        return
+    catalogue = open_catalogue(experiments)
+    rendered = render(catalogue.guardrails, catalogue.platform)
+
+    async def installed() -> None:
+        async with Cluster.connect(clock=SystemClock(), check=False) as cluster:
+            await install(cluster, rendered)
+
+    asyncio.run(installed())
+
+
 @contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
+def pointed_at(variables: dict[str, str]) -> Iterator[None]:
+    """While open, the environment holds ``variables``."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from gameday.clients.chaos_kinds import ALL_KINDS, API_VERSION
 from gameday.clients.chaos_mesh import ChaosMesh
 from gameday.clients.kubernetes import Cluster
 from gameday.clients.types import Lease
@@ -23,6 +22,7 @@ from gameday.doctor.needs import ANYWHERE, CHAOS, ROLES, Need
 from gameday.errors import NotAllowedError, NotFoundError, RejectedError
 from gameday.safety.lease import DURATION, RENEW_EVERY
 from gameday.spec.base import format_duration
+from gameday.spec.kinds import ALL_KINDS, API_VERSION
 from gameday.spec.platform import Environment, Platform
 
 KUBERNETES: Final = "Kubernetes"

@@ -100,7 +100,7 @@ class Doctor:
             KUBERNETES: doctor.kubernetes(),
             CHAOS_MESH: doctor.chaos_mesh(),
             PERMISSIONS: doctor.permissions(),
-            GUARDRAILS: guardrails(self.catalogue, cluster),
+            GUARDRAILS: guardrails(self.catalogue, cluster, self.clock.now()),
         }
         found = await asyncio.gather(*(guarded(area, lines) for area, lines in areas.items()))
         return [line for lines in found for line in lines]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from gameday.clients.chaos_kinds import ALL_KINDS, FAULT_KINDS, GROUP, plural
+from gameday.spec.kinds import ALL_KINDS, FAULT_KINDS, GROUP, plural
 
 CHAOS: Final = "chaos"
 """In the chaos namespace."""
@@ -49,8 +49,9 @@ STOP: Final = _needs("list delete deletecollection patch", _ALL, GROUP, ANYWHERE
 RUN: Final = (
     *_needs("create get list delete deletecollection patch", _FAULTS, GROUP, CHAOS),
     *_needs("get list create update delete", "leases", _LEASES, CHAOS),
-    *_needs("get create update", "configmaps", "", CHAOS),
-    *_needs("list", "pods endpoints", "", TARGET),
+    Need("get", "configmaps", "", CHAOS),
+    Need("list", "pods", "", TARGET),
+    Need("list", "endpointslices", "discovery.k8s.io", TARGET),
     *_needs("list", "deployments statefulsets", "apps", TARGET),
     *_needs("list", "deployments daemonsets", "apps", CHAOS),
     Need("get", "services", "", TARGET, "proxy"),

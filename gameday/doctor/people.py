@@ -56,7 +56,8 @@ async def _channels(bot: SlackBot, platform: Platform, environment: Environment,
     except GamedayError as error:
         why = error.message.removeprefix("Slack: ")
         return [Line(SLACK, "channels", State.SKIPPED, f"cannot be listed: {why}", error.hint)]
-    wanted = {environment.channel: must, **{team.slack: State.WARN for team in platform.teams}}
+    others = [*(team.slack for team in platform.teams), *([platform.incidents] if platform.incidents else [])]
+    wanted = {environment.channel: must, **dict.fromkeys(others, State.WARN)}
     lines = []
     for channel, otherwise in sorted(wanted.items()):
         member = known.get(channel.removeprefix("#"))

@@ -25,8 +25,10 @@ from sandbox.kubernetes.http import KubernetesApp
 from sandbox.kubernetes.kubelet import Kubelet, Timing
 from sandbox.kubernetes.levers import Levers
 from sandbox.kubernetes.metrics import StateMetrics
+from sandbox.kubernetes.policies import Policies
 from sandbox.kubernetes.population import populate
 from sandbox.kubernetes.resources import Registry
+from sandbox.kubernetes.roles import Asked, Roles
 from sandbox.kubernetes.store import Store
 from sandbox.kubernetes.subresources import Subresources
 from sandbox.kubernetes.workloads import PodMakers
@@ -59,6 +61,7 @@ class Cluster:
         self.api = Api(world, Registry(), self.store)
         self.deleter = Deleter(self.api)
         self.levers = Levers(world.random("kubernetes levers"))
+        self.roles = Roles(self.store)
         self.garbage = Garbage(self.api, self.deleter)
         self.customs = Customs(self.api, self.deleter)
         self.kubelet = Kubelet(self.api, self.deleter, twin, self.service_of, timing or Timing())
@@ -81,12 +84,16 @@ class Cluster:
             namespace=platform_spec.chaos_namespace,
             options=chaos_mesh or ChaosMeshOptions(),
         )
+        # Behind Chaos Mesh's webhook: policies judge what it has filled in.
+        self.policies = Policies(self.api, self._may)
         world.settle()
         subresources = Subresources(self.api, self.deleter, self._ask)
-        self.server = KubernetesApp(self.api, self.deleter, subresources, self.levers, world.settle)
+        self.server = KubernetesApp(
+            self.api, self.deleter, subresources, self.levers, self.roles, world.settle
+        )
         self.app = Starlette(routes=[Mount("/", app=self.server)])
         self.control: Router = Control(
-            self.api, self.server, self.kubelet, self.levers, self.chaos_mesh, world.settle
+            self.api, self.server, self.kubelet, self.levers, self.roles, self.chaos_mesh, world.settle
         ).router()
 
     def service(self, name: str) -> Service | None:
@@ -109,6 +116,11 @@ class Cluster:
             return 0
         status = self._twin.health(ref)
         return status if status == 0 or path == (service.health or "") else 404
+
+    def _may(self, user: str, verb: str, group: str, resource: str, namespace: str) -> bool:
+        return self.levers.allowed(user, verb, resource, namespace, group) and self.roles.allow(
+            Asked(user, verb, group, resource, namespace, "")
+        )
 
     def scrape(self) -> Iterable[ScrapeTarget]:
         """What kube-state-metrics exposes of this moment."""

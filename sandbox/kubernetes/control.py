@@ -10,8 +10,10 @@ what it does is left to ``levers`` (calls), ``kubelet`` (pods) and the Chaos Mes
 ``POST /stall``           a ``StallRule``; ``POST /release`` lets the stalled calls go on
 ``POST /forbid``          a ``ForbidRule``
 ``POST /watches/drop``    ``{"abrupt": true}``: end every open watch
+``POST /watches/mute``    every open watch stays open and tells nothing any more
 ``POST /compact``         forget the history: watches from older revisions get a 410
 ``GET|DELETE /calls``     counters by verb and resource, since the start or the last DELETE
+``GET /asked``            what each user with a token of their own asked for, and whether roles allow it
 ``POST /objects``         ``{"objects": [...]}`` or ``{"object": {...}, "count": N}``: create in bulk
 ``POST /kill``            ``{"namespace", "pod", "container", "reason"}``: a container dies
 ``POST /hang``            a ``HangRule`` of the Chaos Mesh controller
@@ -39,6 +41,7 @@ from sandbox.kubernetes.errors import ApiError, Obj
 from sandbox.kubernetes.http import KubernetesApp
 from sandbox.kubernetes.kubelet import Kubelet
 from sandbox.kubernetes.levers import FailRule, ForbidRule, Levers, StallRule
+from sandbox.kubernetes.roles import Roles
 from sandbox.kubernetes.store import copy
 
 Form = TypeVar("Form", bound=BaseModel)
@@ -124,6 +127,7 @@ class Control:
         app: KubernetesApp,
         kubelet: Kubelet,
         levers: Levers,
+        roles: Roles,
         faults: FaultLevers,
         settle: Callable[[], None],
     ) -> None:
@@ -132,6 +136,7 @@ class Control:
         self._app = app
         self._kubelet = kubelet
         self._levers = levers
+        self._roles = roles
         self._faults = faults
         self._settle = settle
 
@@ -145,12 +150,14 @@ class Control:
             routes=[
                 Route("/", self._levers_route, methods=["GET", "DELETE"]),
                 Route("/calls", self._calls_route, methods=["GET", "DELETE"]),
+                Route("/asked", self._asked_route),
                 post("/fail", FailRule, self._levers.failing.append),
                 post("/stall", StallRule, self._levers.stalling.append),
                 post("/forbid", ForbidRule, self._levers.forbidding.append),
                 post("/release", _Form, lambda _: self._levers.release()),
                 post("/compact", _Form, lambda _: self._api.store.compact()),
                 post("/watches/drop", Drop, self._drop),
+                post("/watches/mute", _Form, lambda _: self._mute()),
                 post("/objects", Bulk, self._create),
                 post("/kill", Kill, self._kill),
                 *self._faults.routes(self._settle),
@@ -174,11 +181,22 @@ class Control:
             self._levers.forget_calls()
         return answer(counted)
 
+    async def _asked_route(self, _: Request) -> Response:
+        return answer(
+            [{**asked._asdict(), "allowed": allowed} for asked, allowed in self._roles.asked.items()]
+        )
+
     def _drop(self, drop: Drop) -> Obj:
         watches = list(self._app.watches)
         for watch in watches:
             watch.end(abrupt=drop.abrupt)
         return {"dropped": len(watches)}
+
+    def _mute(self) -> Obj:
+        watches = list(self._app.watches)
+        for watch in watches:
+            watch.mute()
+        return {"muted": len(watches)}
 
     def _create(self, bulk: Bulk) -> Obj:
         objects = list(bulk.objects)

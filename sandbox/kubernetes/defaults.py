@@ -103,6 +103,25 @@ def _secret(obj: Obj) -> None:
     obj.setdefault("type", "Opaque")
 
 
+def _matching(constraints: Obj) -> None:
+    constraints.setdefault("matchPolicy", "Equivalent")
+    for name in ("namespaceSelector", "objectSelector"):
+        constraints.setdefault(name, {})
+    for rule in (*(constraints.get("resourceRules") or ()), *(constraints.get("excludeResourceRules") or ())):
+        rule.setdefault("scope", "*")
+
+
+def _policy(obj: Obj) -> None:
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("failurePolicy", "Fail")
+    _matching(spec.setdefault("matchConstraints", {}))
+
+
+def _binding(obj: Obj) -> None:
+    if matching := obj.setdefault("spec", {}).get("matchResources"):
+        _matching(matching)
+
+
 _DEFAULTS: Final[dict[str, Callable[[Obj], None]]] = {
     "Pod": _pod,
     "Deployment": _deployment,
@@ -112,6 +131,8 @@ _DEFAULTS: Final[dict[str, Callable[[Obj], None]]] = {
     "Service": _service,
     "Namespace": _namespace,
     "Secret": _secret,
+    "ValidatingAdmissionPolicy": _policy,
+    "ValidatingAdmissionPolicyBinding": _binding,
 }
 
 

@@ -27,11 +27,11 @@ from sandbox.kubernetes.errors import ApiError, Obj
 from sandbox.kubernetes.levers import Levers
 from sandbox.kubernetes.protobuf import openapi_v2, read_review
 from sandbox.kubernetes.requests import Selection, Target, dry_run, number, strictness, target, verb
-from sandbox.kubernetes.resources import Resource
+from sandbox.kubernetes.resources import NAMESPACES, Resource
+from sandbox.kubernetes.roles import Roles
 from sandbox.kubernetes.subresources import Subresources
 from sandbox.kubernetes.watching import DEFAULT_TIMEOUT_S, Watch
 
-USER: Final = "gameday"
 _HEALTH: Final = frozenset({"healthz", "livez", "readyz"})
 
 
@@ -49,7 +49,7 @@ class _Asked:
 
     __slots__ = ("at", "call", "query", "request", "table", "verb")
 
-    def __init__(self, request: Request, at: Target, query: dict[str, str]) -> None:
+    def __init__(self, request: Request, at: Target, query: dict[str, str], user: str) -> None:
         self.request = request
         self.at = at
         self.query = query
@@ -58,7 +58,7 @@ class _Asked:
         self.table = "as=Table" in accept and not at.subresource
         writes = request.method not in ("GET", "DELETE")
         self.call = Call(
-            user=request.headers.get("impersonate-user", USER),
+            user=user,
             dry_run=writes and dry_run(query),
             strictness=strictness(query) if writes else "Ignore",
             manager=query.get("fieldManager", ""),
@@ -94,6 +94,7 @@ class KubernetesApp:
         deleter: Deleter,
         subresources: Subresources,
         levers: Levers,
+        roles: Roles,
         settle: Callable[[], None],
     ) -> None:
         """Serve ``api``; ``settle`` is called after everything that may have changed something."""
@@ -101,6 +102,7 @@ class KubernetesApp:
         self._deleter = deleter
         self._subresources = subresources
         self._levers = levers
+        self._roles = roles
         self._settle = settle
         self.watches: WeakSet[Watch] = WeakSet()
         self._operations: dict[str, Callable[[_Asked], Awaitable[Answer]]] = {
@@ -146,14 +148,16 @@ class KubernetesApp:
             return self._discovery(request, parts)
         query = dict(request.query_params)
         at = target(self._api.registry, parts)
-        asked = _Asked(request, at, query)
+        headers = request.headers
+        user = self._roles.authenticate(headers.get("authorization", ""), headers.get("impersonate-user", ""))
+        asked = _Asked(request, at, query, user)
         sub = f"{at.resource.plural}/{at.subresource}" if at.subresource else at.resource.plural
         counted[:] = asked.verb, sub
         if asked.verb not in at.resource.verbs:
             raise errors.method_not_allowed()
-        authorise(
-            self._levers, asked.call.user, asked.verb, at.resource, at.namespace, at.name, at.subresource
-        )
+        # The name of a namespace is its own namespace, for an authoriser.
+        space = at.name if at.resource is NAMESPACES else at.namespace
+        authorise(self._levers, self._roles, user, asked.verb, at.resource, space, at.name, at.subresource)
         return await self._operations[asked.verb](asked)
 
     def _discovery(self, request: Request, parts: list[str]) -> Answer:
@@ -264,7 +268,7 @@ class KubernetesApp:
         at, body = asked.at, await asked.body()
         if at.resource.plural.endswith("reviews"):
             asked_about = read(at.resource, body, asked.call)
-            return _json(review(self._levers, at.resource, asked_about, asked.call.user), 201)
+            return _json(review(self._levers, self._roles, at.resource, asked_about, asked.call.user), 201)
         if at.subresource:
             answer = self._subresources.post(at, body, asked.call)
         else:

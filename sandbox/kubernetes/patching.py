@@ -39,6 +39,8 @@ _MERGE_KEYS: Final[dict[str, tuple[str, ...]]] = {
     "taints": ("key",),
     "topologySpreadConstraints": ("topologyKey",),
     "podIPs": ("ip",),
+    "variables": ("name",),
+    "matchConditions": ("name",),
 }
 _SETS: Final = frozenset({"finalizers"})
 _MISSING: Final = object()
@@ -96,7 +98,18 @@ def strategic_merge(target: Obj, patch: Obj) -> Obj:
             merged[name] = [entry for entry in merged.get(name) or () if entry not in value]
         elif not key.startswith("$"):
             _merge_member(merged, key, value)
+    for key, order in patch.items():
+        if key.startswith("$setElementOrder/"):
+            _set_order(merged, key.partition("/")[2], order)
     return merged
+
+
+def _set_order(merged: Obj, name: str, order: list[Any]) -> None:
+    """Bring a merged list into the client's order; what the client does not know comes last."""
+    entries = merged.get(name) or []
+    if key := merge_key(name, [*entries, *order]) if all(isinstance(one, dict) for one in order) else "":
+        places = {entry[key]: place for place, entry in enumerate(order)}
+        merged[name] = sorted(entries, key=lambda entry: places.get(entry[key], len(places)))
 
 
 def _merge_member(merged: Obj, key: str, value: Any) -> None:

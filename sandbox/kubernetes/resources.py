@@ -83,6 +83,10 @@ def _apps(plural: str, kind: str, short: str) -> Resource:
     )
 
 
+def _rbac(plural: str, kind: str, *, namespaced: bool) -> Resource:
+    return Resource("rbac.authorization.k8s.io", "v1", plural, kind, namespaced=namespaced, model=f"V1{kind}")
+
+
 def _review(plural: str, kind: str, *, namespaced: bool = False) -> Resource:
     return Resource(
         "authorization.k8s.io",
@@ -164,6 +168,29 @@ DEFINITIONS: Final = Resource(
     subresources=("status",),
     unconditional_update=False,
 )
+POLICIES: Final = Resource(
+    "admissionregistration.k8s.io",
+    "v1",
+    "validatingadmissionpolicies",
+    "ValidatingAdmissionPolicy",
+    namespaced=False,
+    categories=("api-extensions",),
+    subresources=("status",),
+    model="V1ValidatingAdmissionPolicy",
+)
+BINDINGS: Final = Resource(
+    "admissionregistration.k8s.io",
+    "v1",
+    "validatingadmissionpolicybindings",
+    "ValidatingAdmissionPolicyBinding",
+    namespaced=False,
+    categories=("api-extensions",),
+    model="V1ValidatingAdmissionPolicyBinding",
+)
+ROLES: Final = _rbac("roles", "Role", namespaced=True)
+ROLE_BINDINGS: Final = _rbac("rolebindings", "RoleBinding", namespaced=True)
+CLUSTER_ROLES: Final = _rbac("clusterroles", "ClusterRole", namespaced=False)
+CLUSTER_ROLE_BINDINGS: Final = _rbac("clusterrolebindings", "ClusterRoleBinding", namespaced=False)
 SELF_REVIEWS: Final = _review("selfsubjectaccessreviews", "SelfSubjectAccessReview")
 SUBJECT_REVIEWS: Final = _review("subjectaccessreviews", "SubjectAccessReview")
 LOCAL_REVIEWS: Final = _review("localsubjectaccessreviews", "LocalSubjectAccessReview", namespaced=True)
@@ -185,6 +212,12 @@ BUILT_IN: Final = (
     LEASES,
     ENDPOINT_SLICES,
     DEFINITIONS,
+    POLICIES,
+    BINDINGS,
+    ROLES,
+    ROLE_BINDINGS,
+    CLUSTER_ROLES,
+    CLUSTER_ROLE_BINDINGS,
     SELF_REVIEWS,
     SUBJECT_REVIEWS,
     LOCAL_REVIEWS,

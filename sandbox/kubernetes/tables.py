@@ -166,6 +166,19 @@ def _endpoints(obj: Obj, now: datetime) -> list[Any]:
     return [obj["metadata"]["name"], shown or "<none>", _created(obj, now)]
 
 
+def _policy(obj: Obj, now: datetime) -> list[Any]:
+    kind = obj["spec"].get("paramKind")
+    shown = f"{kind.get('apiVersion')}/{kind.get('kind')}" if kind else "<unset>"
+    return [obj["metadata"]["name"], len(obj["spec"].get("validations") or ()), shown, _created(obj, now)]
+
+
+def _binding(obj: Obj, now: datetime) -> list[Any]:
+    spec = obj["spec"]
+    reference = spec.get("paramRef") or {}
+    named = "/".join(filter(None, (reference.get("namespace"), reference.get("name")))) or "<unset>"
+    return [obj["metadata"]["name"], spec.get("policyName", ""), named, _created(obj, now)]
+
+
 # Columns as (title, type, wide), and what fills a row.
 _TABLES: Final[dict[str, tuple[str, Row]]] = {
     "pods": ("Name Ready Status Restarts Age *IP *Node", _pod),
@@ -180,6 +193,8 @@ _TABLES: Final[dict[str, tuple[str, Row]]] = {
     "events": ("Last_Seen Type Reason Object Message", _event),
     "leases": ("Name Holder Age", _lease),
     "endpoints": ("Name Endpoints Age", _endpoints),
+    "validatingadmissionpolicies": ("Name Validations ParamKind Age", _policy),
+    "validatingadmissionpolicybindings": ("Name PolicyName ParamRef Age", _binding),
 }
 
 

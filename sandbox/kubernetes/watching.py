@@ -82,6 +82,11 @@ class Watch:
         self._stop()
         self._lines.put_nowait(None)
 
+    def mute(self) -> None:
+        """Stay open and tell nothing any more: as a connection that something on the way has lost."""
+        self._bookmarks = False
+        self._stop()
+
     def _matches(self, obj: Obj) -> bool:
         metadata = obj["metadata"]
         return (

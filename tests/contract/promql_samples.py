@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import random
 
+from gameday.spec.catalogue import Catalogue
 from sandbox.prometheus.labels import NAME
 
 # A whole number of hours, so that subqueries and ranges fall on steps, and one that does not.
@@ -67,11 +68,18 @@ def rows() -> list[Row]:
     add("temperature", {"room": "d"}, [math.inf if i > 100 else 1e-7 * i for i in range(140)])
     add("sparse", {"kind": "irregular"}, [1.0, 4.0, 2.0, 8.0, 8.0, 3.0], step=247.3, first=11.5)
     add("sparse", {"kind": "ended"}, [5.0, 6.0, 7.0], step=30, first=1000)
+    for replica in range(2):
+        container = {"namespace": "ns", "pod": f"gateway-{replica}", "container": "app", "service": "gateway"}
+        add("container_cpu_usage_seconds_total", container, _counter(source, per_step=9))
+        add("container_spec_cpu_quota", container, [100_000.0] * 140)
+        add("container_memory_working_set_bytes", container, [1e8 + 1e6 * i * replica for i in range(140)])
+        add("container_spec_memory_limit_bytes", container, [512.0 * 1024 * 1024] * 140)
     add("clock", {}, [1_600_000_000.0 + i * 86_400 * 3.3 for i in range(140)])
     return found
 
 
 QUERIES = (
+    *(signal.query for signal in Catalogue().platform.prometheus.signals),
     'avg by (service) (up{job="pyairtable-services"})',
     'sum by (service) (rate(http_requests_total{status=~"5.."}[1m]))',
     "histogram_quantile(0.95, sum by (service, le) (rate(http_request_duration_seconds_bucket[1m])))",
