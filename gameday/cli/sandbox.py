@@ -1,7 +1,7 @@
 """Why: a person with Python and nothing else can have a platform to break, and break even that.
 
 ``gameday sandbox``: start it, point a shell at it, make its parts misbehave, end it. What runs is
-``sandbox.process``, imported only here and in ``sandboxed``.
+``sandbox.process``, imported only here, in ``sandboxed`` and in ``embedded``.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import shlex
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gameday.cli.embedded import STAGE, enforce_limits, home, platform_file, pointed_at, running
 from gameday.cli.levers import PARTS, Part
 from gameday.cli.options import OutputOption, duration, examples
 from gameday.cli.output import Format, emit, local_date_time, note, stdout, table
@@ -25,48 +25,7 @@ if TYPE_CHECKING:
 
     from sandbox.process.options import SandboxState
 
-STAGE = "staging"
-"""The environment of platform.yaml that the sandbox stands for."""
-
 _UP_HINT = 'Start one: eval "$(gameday sandbox up)"'
-
-
-def home() -> Path:
-    """Where the sandbox of ``gameday sandbox up`` keeps its files."""
-    from gameday.settings import load  # noqa: PLC0415 - only inside the call
-
-    return load().state_dir / "sandbox"
-
-
-def platform_file(experiments: Path | None = None) -> Path:
-    """The platform.yaml that the sandbox imitates, of ``experiments`` or of the catalogue in force.
-
-    Raises ``DeclarationError`` where it is wrong.
-    """
-    from gameday.settings import load  # noqa: PLC0415 - only inside the call
-    from gameday.spec.catalogue import PLATFORM_FILE, Catalogue  # noqa: PLC0415 - only inside the call
-
-    catalogue = Catalogue(experiments or load().experiments)
-    # Read it here already: a mistake in it is then told with file, line and key.
-    catalogue.platform.environment(STAGE)
-    return (catalogue.directory / PLATFORM_FILE).resolve()
-
-
-def running() -> SandboxState | None:
-    """The sandbox that is up and ready, if any. Raises ``OutsideError`` where that cannot be told."""
-    from pydantic import ValidationError  # noqa: PLC0415 - only inside the call
-
-    from sandbox.process import presence  # noqa: PLC0415 - only inside the call
-
-    directory = home()
-    try:
-        return presence.read(directory)
-    except (OSError, ValidationError) as error:
-        raise OutsideError(
-            "sandbox",
-            f"what {directory} says of it cannot be read ({type(error).__name__})",
-            hint="Is it of another version, or somebody else's? GAMEDAY_STATE_DIR names another place.",
-        ) from None
 
 
 def _required() -> SandboxState:
@@ -154,7 +113,6 @@ def _start(**options: Any) -> SandboxState:
 
 
 def _enforce_limits(state: SandboxState) -> None:
-    from gameday.cli.sandboxed import enforce_limits, pointed_at  # noqa: PLC0415 - only inside the call
     from sandbox.process.launch import stop  # noqa: PLC0415 - only inside the call
 
     try:

@@ -6,13 +6,12 @@ variables that clients read, so it must be entered before any client is made.
 
 from __future__ import annotations
 
-import asyncio
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gameday.cli.embedded import STAGE, enforce_limits, platform_file, pointed_at, running
 from gameday.cli.output import note
 from gameday.errors import OutsideError, UsageError
 
@@ -35,8 +34,6 @@ def sandboxed(
     if not wanted:
         yield
         return
-    from gameday.cli.sandbox import STAGE, running  # noqa: PLC0415 - only with --sandbox
-
     if environment not in (None, STAGE):
         raise UsageError(f"the sandbox stands for {STAGE}, not for {environment}", hint=f"Say --env {STAGE}.")
 
@@ -52,51 +49,9 @@ def sandboxed(
 
 
 def _temporary(seed: int, experiments: Path | None) -> Sandbox:
-    from gameday.cli.sandbox import STAGE, platform_file  # noqa: PLC0415 - only with --sandbox
     from sandbox.process.launch import SandboxError, launch_temporary  # noqa: PLC0415 - only with --sandbox
 
     try:
         return launch_temporary(seed=seed, platform=platform_file(experiments), environment=STAGE)
     except SandboxError as error:
         raise OutsideError("sandbox", str(error)) from None
-
-
-def enforce_limits(experiments: Path | None = None) -> None:
-    """Have the API server that ``KUBECONFIG`` names, a sandbox's, enforce the limits of the catalogue.
-
-    Raises ``DeclarationError`` where guardrails.yaml is wrong, ``OutsideError`` where it does not work.
-    """
-    from importlib.util import find_spec  # noqa: PLC0415 - only with --sandbox
-
-    from gameday.cli.catalogue import open_catalogue  # noqa: PLC0415 - only with --sandbox
-    from gameday.clients.kubernetes import Cluster  # noqa: PLC0415 - only with --sandbox
-    from gameday.clock import SystemClock  # noqa: PLC0415 - only with --sandbox
-    from gameday.safety.policy import render  # noqa: PLC0415 - only with --sandbox
-    from gameday.safety.policy_install import install  # noqa: PLC0415 - only with --sandbox
-
-    if find_spec("cel_expr_python") is None:
-        note("The package cel-expr-python is missing: this sandbox admits faults past the limits.")
-        return
-    catalogue = open_catalogue(experiments)
-    rendered = render(catalogue.guardrails, catalogue.platform)
-
-    async def installed() -> None:
-        async with Cluster.connect(clock=SystemClock(), check=False) as cluster:
-            await install(cluster, rendered)
-
-    asyncio.run(installed())
-
-
-@contextmanager
-def pointed_at(variables: dict[str, str]) -> Iterator[None]:
-    """While open, the environment holds ``variables``."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
