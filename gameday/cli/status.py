@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,19 +23,27 @@ from gameday.cli.options import (
     SandboxOption,
     examples,
 )
-from gameday.cli.output import Format, emit, local_date_time, table
+from gameday.cli.output import Format, emit, local_date_time, note, table
 from gameday.cli.sandboxed import sandboxed
 from gameday.clients.chaos_mesh import Census, ChaosMesh
 from gameday.clients.faults import FaultState
 from gameday.clients.kubernetes import Cluster
+from gameday.clients.times import parsed
 from gameday.clock import Clock
-from gameday.errors import ExitCode
+from gameday.errors import ExitCode, GamedayError
+from gameday.journal.approvals import Approvals, Dossier
 from gameday.journal.store import Journal, JournalError, RunRecord, Verdict
+from gameday.run.asking import command, waiting_lines
 from gameday.run.closing import close_cut_off
-from gameday.settings import clock, load
+from gameday.safety.approval import standing
+from gameday.safety.lever import LeverState, read
+from gameday.settings import clock_at_hand, load
 from gameday.spec.base import format_duration
 
 CUT_OFF: Final = "the process ended without a verdict: its Lease has lapsed"
+
+# How many turns of the lever are shown; `gameday audit list` has them all.
+_TURNS: Final = 3
 
 _LIVES: Final = {
     Life.ENDED: "ended",
@@ -50,20 +59,25 @@ class _Seen:
 
     census: Census
     runs: Sequence[tuple[RunRecord, Life]]
+    waiting: Sequence[Dossier]
     unread: str
     now: datetime
     environment: str
+    lever: LeverState | None
+    lever_unread: str
 
 
 async def _look(environment: str, experiments: Path | None) -> _Seen:
     settings = load()
     platform = open_catalogue(experiments).platform
     where = platform.environment(environment)
-    time = clock(settings)
+    # What is live is to be seen whatever has become of the sandbox's clock.
+    time = clock_at_hand(settings, partial(note, style="yellow"))
     async with Cluster.connect(
         where.context, clock=time, call_timeout=settings.kubernetes_timeout
     ) as cluster:
         census = await ChaosMesh(cluster.api).live()
+        lever, lever_unread = await _lever(cluster, platform.chaos_namespace)
         try:
             async with Journal.open(settings.database_url) as journal:
                 runs = [
@@ -72,9 +86,26 @@ async def _look(environment: str, experiments: Path | None) -> _Seen:
                     )
                     for record in await journal.latest(5)
                 ]
+                waiting, unread = await _waiting(journal, runs), ""
         except JournalError as error:
-            return _Seen(census, (), error.message, time.now(), environment)
-    return _Seen(census, runs, "", time.now(), environment)
+            runs, waiting, unread = [], [], error.message
+    return _Seen(census, runs, waiting, unread, time.now(), environment, lever, lever_unread)
+
+
+async def _lever(cluster: Cluster, namespace: str) -> tuple[LeverState | None, str]:
+    """How the safety lever stands, or why that is not known."""
+    try:
+        return await read(cluster, namespace), ""
+    except GamedayError as error:
+        return None, f"{error.message} {error.hint}".strip()
+
+
+async def _waiting(journal: Journal, runs: Sequence[tuple[RunRecord, Life]]) -> list[Dossier]:
+    """What is asked about the runs that still wait for people."""
+    approvals = Approvals(journal)
+    live = [record.run for record, now_lives in runs if now_lives in {Life.GOING_ON, Life.UNKNOWN}]
+    asked = [await approvals.of_subject(run) for run in live]
+    return [one for one in asked if one is not None and one.closing is None]
 
 
 async def _known(
@@ -95,7 +126,7 @@ async def _known(
     left = [one for one in census.objects if one.meta.run == record.run]
     if now_lives is not Life.CUT_OFF or left or not census.complete:
         return record, now_lives
-    await close_cut_off(journal, record, Verdict.ERROR, CUT_OFF, None, time)
+    await close_cut_off(journal, record, Verdict.ERROR, CUT_OFF, None, time, door="command")
     return await journal.find(record.run) or record, Life.ENDED
 
 
@@ -105,22 +136,38 @@ def status(
     sandbox: SandboxOption = False,
     experiments: ExperimentsOption = None,
 ) -> int:
-    """Show every fault that is live in the cluster, of ours and of others, and the latest runs.
+    """Show whether everything is halted, every fault that is live, of ours and of others, the latest runs.
 
     A run that was cut off, because its process is gone, is told from its Lease. Exit code 0, or 6
-    where not every kind of fault could be listed.
+    where the safety lever could not be read, or not every kind of fault listed.
     """
     with sandboxed(sandbox, environment=env):
         seen = asyncio.run(_look(env, experiments))
     data = {
         "environment": env,
+        "lever": _lever_row(seen),
         "live": [_row(one) for one in seen.census.objects],
         "notListed": {kind: error.message for kind, error in seen.census.refused.items()},
         "runs": [_run_row(record, now_lives) for record, now_lives in seen.runs],
+        "waiting": [_waiting_row(one) for one in seen.waiting],
         "journal": seen.unread or None,
     }
     emit(data, output, lambda console: _print(console, seen))
-    return ExitCode.HELD if seen.census.complete else ExitCode.ERROR
+    return ExitCode.HELD if seen.census.complete and seen.lever is not None else ExitCode.ERROR
+
+
+def _lever_row(seen: _Seen) -> dict[str, Any]:
+    if seen.lever is None:
+        return {"engaged": None, "unread": seen.lever_unread}
+    state = seen.lever
+    return {
+        "engaged": state.engaged,
+        "since": state.since,
+        "by": state.by or None,
+        "reason": state.reason or None,
+        "source": state.source or None,
+        "history": [asdict(one) for one in state.history[-_TURNS:]],
+    }
 
 
 def _row(one: FaultState) -> dict[str, Any]:
@@ -159,7 +206,21 @@ def _run_row(record: RunRecord, now_lives: Life) -> dict[str, Any]:
     }
 
 
+def _waiting_row(dossier: Dossier) -> dict[str, Any]:
+    request, found = dossier.request, standing(dossier.request, dossier.answers)
+    return {
+        "run": request.subject,
+        "needs": request.demand,
+        "needed": request.needed,
+        "approvedBy": [one.who for one in found.approved],
+        "until": request.until,
+        "digest": request.digest,
+        "command": command(request),
+    }
+
+
 def _print(console: Console, seen: _Seen) -> None:
+    _print_lever(console, seen)
     census = seen.census
     if census.objects:
         columns = table("KIND", "STATE", "ENDS IN", "RUN", "NAME", "PODS")
@@ -178,6 +239,23 @@ def _print(console: Console, seen: _Seen) -> None:
     if seen.runs:
         console.print()
         _print_runs(console, seen)
+
+
+def _print_lever(console: Console, seen: _Seen) -> None:
+    state = seen.lever
+    if state is None:
+        words = f"Whether everything is halted is not known, so nothing starts: {seen.lever_unread}"
+        console.print(Text(words, style="bold red"), soft_wrap=True)
+    elif state.engaged:
+        since = f" since {local_date_time(state.since)}" if state.since else ""
+        words = f"HALTED{since} by {state.by or 'somebody'} ({state.source or 'unknown'}): {state.reason}"
+        console.print(Text(words, style="bold red"), soft_wrap=True)
+        console.print(Text("Nothing new starts until `gameday resume`."))
+    for one in reversed(state.history[-_TURNS:] if state is not None else ()):
+        at = parsed(one.at)
+        when = local_date_time(at) if at else one.at
+        words = f"  {when}  {one.action} by {one.by} ({one.source}): {one.reason}"
+        console.print(Text(words, style="dim"), soft_wrap=True)
 
 
 def _print_refused(console: Console, census: Census) -> None:
@@ -201,6 +279,11 @@ def _print_runs(console: Console, seen: _Seen) -> None:
         if now_lives is Life.CUT_OFF:
             words = f"{record.run} was cut off and may have left faults: gameday stop {record.run}"
             console.print(Text(words, style="bold red"), soft_wrap=True)
+    for dossier in seen.waiting:
+        gist, *more = waiting_lines(dossier.request, standing(dossier.request, dossier.answers))
+        console.print(Text(f"{dossier.request.subject}: {gist}", style="bold yellow"), soft_wrap=True)
+        for line in more:
+            console.print(Text(f"  {line}"), soft_wrap=True)
 
 
 def _whole(ends: datetime, now: datetime) -> timedelta:

@@ -7,23 +7,39 @@ nor the journal. Measured cold, so it imports no more than that.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from gameday.cli import complete
-from gameday.cli.options import OutputOption, SandboxOption, duration, examples
+from gameday.cli.options import OutputOption, SandboxOption, examples
 from gameday.cli.output import Format, emit, note
 from gameday.cli.sandboxed import sandboxed
+from gameday.cli.stopping import (
+    ForceOption,
+    IncidentOption,
+    RestartOption,
+    WhereOption,
+    WithinOption,
+    clock_at_hand,
+    progress,
+    told,
+)
+from gameday.cli.who import user
 from gameday.errors import ExitCode, UsageError
+from gameday.typed import one_line
 
 if TYPE_CHECKING:
+    from gameday.clients.faults import PodName
+    from gameday.clients.kubernetes import Cluster
     from gameday.clock import Clock
-    from gameday.safety.stop_report import StopReport
+    from gameday.safety.restart import Restarted
+    from gameday.safety.stop_report import Scope, StopReport
 
 
 def stop(
@@ -34,89 +50,144 @@ def stop(
     everything: Annotated[
         bool, typer.Option("--all", help="End every chaos object in the cluster, whoever made it.")
     ] = False,
-    env: Annotated[
-        str | None,
-        typer.Option(
-            "--env",
-            "-e",
-            help="The environment whose cluster is meant; the kubeconfig's current one without it.",
-            autocompletion=complete.environments,
-        ),
+    env: WhereOption = None,
+    within: WithinOption = timedelta(seconds=60),
+    force: ForceOption = False,
+    restart: RestartOption = False,
+    incident: IncidentOption = None,
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="NAME", help="Who does it; your user name without it.")
     ] = None,
-    within: Annotated[
-        timedelta,
-        typer.Option(
-            parser=duration,
-            metavar="DURATION",
-            show_default="1m",
-            help="How long to wait until all are gone.",
-        ),
-    ] = timedelta(seconds=60),
-    force: Annotated[
-        bool,
-        typer.Option(
-            "--force",
-            help="At the end, let go what hangs without a recovery, and replace its target pods.",
-        ),
-    ] = False,
+    reason: Annotated[str, typer.Option("--reason", "-r", help="Why; kept in the audit trail.")] = "",
     output: OutputOption = Format.TEXT,
     sandbox: SandboxOption = False,
 ) -> int:
     """End the faults of a run, or all of them, now.
 
-    Works with Prefect, Prometheus and Slack down. Ends Schedules and Workflows first, then every
-    fault, and watches until they are gone. What could not be proved is said.
+    Works with Prefect, Prometheus, Slack and the journal down. Ends Schedules and Workflows first,
+    then every fault, and watches until they are gone. What could not be proved is said.
+
+    Where `--all` has ended anything, incident management is told afterwards and a post-incident review
+    opened; `--no-incident` leaves that out, `--incident` does it for a single run, too.
 
     Exit code 0 where everything is proved to be over, 2 where nobody knows the run, 6 where
-    something is not proved.
+    something is not proved, a restart included.
     """
     if (run is None) == (not everything):
         raise UsageError("name one RUN, or give --all", hint="`gameday status` shows what is live.")
     with sandboxed(sandbox, environment=env):
-        return asyncio.run(_stop(run, env, within, force, output))
+        stopping = _Stopping(
+            run, env, within, force, restart, incident, one_line(by or "") or user(), one_line(reason)
+        )
+        return asyncio.run(stopping.stop(output))
 
 
-async def _stop(run: str | None, env: str | None, within: timedelta, force: bool, output: Format) -> int:
-    from gameday.run.ending import end_faults  # noqa: PLC0415 - after --sandbox has set its variables
-    from gameday.safety.stop_report import Scope, StopEvent  # noqa: PLC0415
+@dataclass
+class _Stopping:
+    """What somebody wants to be stopped, and how."""
 
-    def progress(event: StopEvent) -> None:
-        # The last one is the head of the report, which follows.
-        if not str(event).startswith("Stopped "):
-            note(str(event))
+    run: str | None
+    env: str | None
+    within: timedelta
+    force: bool
+    restart: bool
+    incident: bool | None
+    by: str
+    reason: str
 
-    async def end(run: str | None) -> StopReport:
-        return await end_faults(
-            Scope.everything() if run is None else Scope.of_run(run),
-            context=_context(env),
-            clock=_clock(),
-            within=within,
-            force=force,
+    async def stop(self, output: Format) -> int:
+        from gameday.clients.kubernetes import Cluster  # noqa: PLC0415 - after --sandbox has set its variables
+
+        clock = clock_at_hand()
+        began = clock.now()
+        async with Cluster.connect(_context(self.env), clock=clock, check=False) as cluster:
+            hit = await self._hit(cluster)
+            report = await self._end(cluster, clock)
+            stranger = False
+            if self.run is not None and report.clean and not report.outcomes and not report.notes:
+                # Only now, when the cluster has nothing of that name: a stop does not wait for a journal.
+                known = await _known(self.run)
+                stranger = known is None
+                if known and known != self.run:
+                    note(f"{self.run} is run {known}.")
+                    self.run = known
+                    hit = await self._hit(cluster)
+                    report = await self._end(cluster, clock)
+            if stranger:
+                _tell(report, output)
+                raise UsageError(
+                    f"unknown run {self.run!r}: nothing in the cluster is of it, "
+                    "and the journal does not know it",
+                    hint="`gameday status` shows what is live and the latest runs; `--all` ends everything.",
+                )
+            if output is Format.TEXT or not self.restart:
+                _tell(report, output)
+            restarted = await self._follow(cluster, report, hit, clock, began)
+        if output is not Format.TEXT and self.restart:
+            _tell(report, output, restarted=[one.as_dict() for one in restarted])
+        well = report.clean and all(one.ok for one in restarted)
+        return ExitCode.HELD if well else ExitCode.ERROR
+
+    @property
+    def _scope(self) -> Scope:
+        from gameday.safety.stop_report import Scope  # noqa: PLC0415 - as above
+
+        return Scope.everything() if self.run is None else Scope.of_run(self.run)
+
+    async def _hit(self, cluster: Cluster) -> frozenset[PodName] | None:
+        from gameday.safety.restart import pods_hit  # noqa: PLC0415 - as above
+
+        return await pods_hit(cluster, self._scope) if self.restart else None
+
+    async def _end(self, cluster: Cluster, clock: Clock) -> StopReport:
+        from gameday.run.ending import end_faults_in  # noqa: PLC0415 - as above
+
+        return await end_faults_in(
+            cluster,
+            self._scope,
+            clock=clock,
+            within=self.within,
+            force=self.force,
             call_off=True,
             progress=progress,
         )
 
-    report = await end(run)
-    stranger = False
-    if run is not None and report.clean and not report.outcomes and not report.notes:
-        # Only now, when the cluster has nothing of that name: a stop does not wait for a journal.
-        known = await _known(run)
-        stranger = known is None
-        if known and known != run:
-            note(f"{run} is run {known}.")
-            report = await end(known)
+    async def _follow(
+        self,
+        cluster: Cluster,
+        report: StopReport,
+        hit: frozenset[PodName] | None,
+        clock: Clock,
+        began: datetime,
+    ) -> Sequence[Restarted]:
+        # Only now: it imports more than a stop needs.
+        from gameday.cli import aftermath, protocol  # noqa: PLC0415
+        from gameday.cli.place import place  # noqa: PLC0415
+        from gameday.journal.audit import Action  # noqa: PLC0415
 
+        command = f"gameday stop {self.run or '--all'}"
+        emergency = protocol.Emergency(command, self.by, self.reason, place(self.env), clock, began)
+        emergency.report, emergency.runs = report, [self.run] if self.run else []
+        detail = {"reason": self.reason, **report.gist()}
+        incident = self.incident if self.incident is not None else bool(self.run is None and report.outcomes)
+        await aftermath.follow(
+            emergency,
+            cluster,
+            hit,
+            acts=[protocol.Act(Action.STOP, detail, self.run or "")],
+            message=None,
+            incident=incident,
+        )
+        return emergency.restarted
+
+
+def _tell(report: StopReport, output: Format, **more: Any) -> None:
     def text(console: Console) -> None:
         for line in told(report):
             console.print(Text(line), soft_wrap=True)
+        console.file.flush()
 
-    emit(report.as_dict(), output, text)
-    if stranger:
-        raise UsageError(
-            f"unknown run {run!r}: nothing in the cluster is of it, and the journal does not know it",
-            hint="`gameday status` shows what is live and the latest runs; `--all` ends everything.",
-        )
-    return ExitCode.HELD if report.clean else ExitCode.ERROR
+    emit({**report.as_dict(), **more}, output, text)
 
 
 async def _known(run: str) -> str | None:
@@ -135,30 +206,6 @@ async def _known(run: str) -> str | None:
     return record.run if record is not None else None
 
 
-def told(report: StopReport) -> list[str]:
-    """The report for people; what went wrong with many kinds in the same way is said once."""
-    if not report.unseen:
-        return report.lines()
-    bare = replace(report, unseen={}, failed_calls=())
-    head, *rest = bare.lines()
-    if not report.outcomes:
-        head = f"Stop of {report.scope}: nothing was found, but not everything could be looked at."
-    kinds = ", ".join(sorted(report.unseen))
-    first, why = next(iter(report.unseen.items()))
-    from gameday.clients.chaos_kinds import plural  # noqa: PLC0415 - as the rest
-
-    look = ",".join(plural(kind) for kind in sorted(report.unseen))
-    if len(set(report.unseen.values())) > 1:
-        why = f"{first}: {why}"
-    return [
-        head,
-        *rest,
-        f"Not known to be over, {len(report.unseen)} of the kinds could not be listed: {kinds}.",
-        f"Why: {why}",
-        f"To do: mend that and stop again, or look with `kubectl get {look} -A`.",
-    ]
-
-
 def _context(env: str | None) -> str | None:
     """The context of an environment. Only where one is named: a stop must not need the catalogue."""
     if env is None:
@@ -166,19 +213,6 @@ def _context(env: str | None) -> str | None:
     from gameday.cli.catalogue import open_catalogue  # noqa: PLC0415
 
     return open_catalogue(None).platform.environment(env).context
-
-
-def _clock() -> Clock:
-    """The sandbox's clock where one is named and answers; a stop must not depend on it."""
-    from gameday.clock import SystemClock  # noqa: PLC0415
-    from gameday.errors import UnreachableError  # noqa: PLC0415
-    from gameday.settings import clock, load  # noqa: PLC0415
-
-    try:
-        return clock(load())
-    except UnreachableError as error:
-        note(f"{error.message} Going on in real time.", style="yellow")
-        return SystemClock()
 
 
 def register(app: typer.Typer) -> None:
@@ -189,5 +223,6 @@ def register(app: typer.Typer) -> None:
             "gameday stop 20261123t101530-basic-pod-failure-7f3a",
             "gameday stop --all",
             "gameday stop --all --within 2m --force",
+            'gameday stop --all --restart --reason "checkout is down"',
         ),
     )(stop)

@@ -54,6 +54,18 @@ def open_run(last_event: datetime, lease_renewed: datetime | None = None) -> Non
     asyncio.run(write())
 
 
+def test_the_cluster_is_seen_although_the_sandboxs_clock_is_gone(
+    shared_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    assert shared_sandbox.url
+    monkeypatch.setenv("GAMEDAY_CLOCK_URL", "http://127.0.0.1:1/clock")
+    assert run(["status"]) == ExitCode.HELD
+    told = capsys.readouterr()
+    assert "No fault is live" in told.out
+    assert "does not answer as a clock does" in told.err
+    assert "Going on in real time." in told.err
+
+
 def status(capsys: Capture) -> dict[str, Any]:
     assert run(["status", "-o", "json"]) == ExitCode.HELD
     told: dict[str, Any] = json.loads(capsys.readouterr().out)
