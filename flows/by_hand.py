@@ -6,13 +6,17 @@ The same flow as everywhere. Only how a person's Ctrl-C or SIGTERM comes back di
 from __future__ import annotations
 
 import asyncio
+import signal
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from types import FrameType
 from typing import Any, Final
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.events.worker import EventsWorker
+from prefect.exceptions import TerminationSignal
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -20,7 +24,8 @@ from flows.run_experiment import INTERRUPTIONS, run_experiment
 from flows.temporary_server import temporary_server
 from gameday.errors import UnreachableError
 from gameday.journal.store import Event
-from tasks.listening import listening
+from gameday.run.approval import Door
+from tasks.listening import answering, listening
 
 _LAST_WORDS_S: Final = 5.0
 
@@ -40,8 +45,10 @@ async def _check_server() -> None:
         )
 
 
-def carry_out(listener: Callable[[Event], None], **parameters: Any) -> bool:
+def carry_out(listener: Callable[[Event], None], door: Door | None = None, **parameters: Any) -> bool:
     """Run an experiment here, telling ``listener`` every event. Answers whether it came to its end.
+
+    ``door`` is asked, too, where somebody must agree.
 
     False where a person interrupted it: its faults are ended by then. Raises what kept the run from
     beginning.
@@ -60,20 +67,53 @@ def carry_out(listener: Callable[[Event], None], **parameters: Any) -> bool:
             await state.aresult()
 
     try:
-        with listening(hear), _server():
-            asyncio.run(carried())
+        with _terminable() as done, listening(hear), answering(door), _server():
+            try:
+                asyncio.run(carried())
+            finally:
+                done()
     except INTERRUPTIONS:
         return False
     return True
 
 
 @contextmanager
+def _terminable() -> Iterator[Callable[[], None]]:
+    """Have SIGTERM interrupt what is done meanwhile, once, and never kill the process.
+
+    Gives what is to be called once there is nothing more to interrupt. Prefect has a handler of its own
+    while a flow runs. When the flow ends it sends the signal again to whoever had it before: by default
+    that would be the end of the process, its verdict not yet said.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    over = False
+
+    def finish() -> None:
+        nonlocal over
+        over = True
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        del frame
+        if not over:
+            finish()
+            raise TerminationSignal(signal=number)
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield finish
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
 def _server() -> Iterator[None]:
     """The server that the settings name, or one for this run alone."""
-    if PREFECT_API_URL.value() is not None:
-        yield
-        return
-    with temporary_server() as url, temporary_settings({PREFECT_API_URL: url}):
+    with ExitStack() as stack:
+        if PREFECT_API_URL.value() is None:
+            url = stack.enter_context(temporary_server())
+            stack.enter_context(temporary_settings({PREFECT_API_URL: url}))
         try:
             yield
         finally:

@@ -20,7 +20,7 @@ from gameday.run.closing import close_cut_off
 from gameday.run.ending import end_faults
 from gameday.safety.shield import shielded
 from gameday.safety.stop_report import Scope, StopReport
-from gameday.settings import clock, load
+from gameday.settings import clock_at_hand, load
 from gameday.spec.catalogue import Catalogue
 
 _logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ async def end_faults_of_flow_run(flow: Flow[..., Any], flow_run: FlowRun, state:
     settings = load()
     catalogue = Catalogue(settings.experiments)
     environment = catalogue.platform.environment(flow_run.parameters.get("environment", "staging"))
-    time = clock(settings)
+    time = clock_at_hand(settings)
     report = await shielded(
         end_faults(Scope.of_flow_run(str(flow_run.id)), context=environment.context, clock=time)
     )
@@ -50,6 +50,6 @@ async def _close_record(
         async with Journal.open(database_url) as journal:
             record = await journal.of_flow_run(flow_run)
             if record is not None:
-                await close_cut_off(journal, record, verdict, why, report, time)
+                await close_cut_off(journal, record, verdict, why, report, time, door="hook")
     except GamedayError as error:
         _logger.warning("The faults are ended; the record could not be closed: %s", error.message)

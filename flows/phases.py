@@ -10,8 +10,8 @@ from pathlib import Path
 from prefect import flow
 
 from gameday.run.observe import Halt
-from tasks import conclusion, execution, preparation, progress
-from tasks.active import active
+from tasks import approval, conclusion, execution, preparation, progress
+from tasks.active import ActiveRun, active
 
 
 @flow(name="pre-experiment", flow_run_name="before {run}", persist_result=False)
@@ -23,6 +23,12 @@ async def pre_experiment(run: str, dry_run_only: bool = False) -> None:
     await preparation.dry_run(run)
     if dry_run_only:
         return
+    while await approval.wait_for_people(run):
+        changed = await approval.look_again(run)
+        await preparation.check_plan(run)
+        await preparation.health_check(run, "before")
+        if not changed:
+            break
     await preparation.acquire_leases(run)
     await preparation.notify(run)
     await preparation.measure_baseline(run)
@@ -34,17 +40,26 @@ async def execute(run: str) -> Halt | None:
     current = active(run)
     await current.run.tell("phase", "Execution")
     async with progress.shown(current):
-        for stage in current.run.plan.stages:
-            if (halt := await current.called_off(stage.name)) is not None:
-                return halt
-            refs = await execution.inject_stage(run, stage.name)
-            halt = await execution.monitor_stage(run, stage.name, refs)
-            if halt is None:
-                halt = await execution.end_stage(run, stage.name, refs)
-            if halt is None:
-                halt = await execution.settle(run, stage.name)
-            if halt is not None:
-                return halt
+        try:
+            return await _stages(current)
+        finally:
+            # Here, not after the subflow: where Prefect's server is gone, its end takes a minute.
+            await current.end_everything()
+
+
+async def _stages(current: ActiveRun) -> Halt | None:
+    run = current.run.id
+    for stage in current.run.plan.stages:
+        if (halt := await current.called_off(stage.name)) is not None:
+            return halt
+        refs = await execution.inject_stage(run, stage.name)
+        halt = await execution.monitor_stage(run, stage.name, refs)
+        if halt is None:
+            halt = await execution.end_stage(run, stage.name, refs)
+        if halt is None:
+            halt = await execution.settle(run, stage.name)
+        if halt is not None:
+            return halt
     return None
 
 

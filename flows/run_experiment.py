@@ -11,11 +11,13 @@ import asyncio
 import getpass
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Annotated, Any, Final
 
+import httpx
 from prefect import flow, get_run_logger, runtime
 from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
@@ -25,27 +27,32 @@ from pydantic import Field
 from flows import termination
 from flows.hooks import end_faults_of_flow_run
 from flows.phases import execute, post_experiment, pre_experiment
-from gameday.errors import GamedayError, RefusedError
+from gameday.errors import GamedayError, RefusedError, StoppedError
+from gameday.journal.audit import Action
 from gameday.journal.store import Event, RunRecord, Verdict
 from gameday.plan.build import build
 from gameday.report.publish import publish
 from gameday.run.closing import close_cut_off
 from gameday.run.context import Listener, Requested, Run, Session
 from gameday.run.ending import end_faults
-from gameday.run.last_stop import end_everything
 from gameday.run.notices import Announcer
 from gameday.run.session import open_session
+from gameday.run.watched import watched
 from gameday.safety.lease import RENEW_EVERY
 from gameday.safety.shield import shielded
 from gameday.safety.stop_report import Scope
 from gameday.settings import Settings, clock, load
 from gameday.spec.base import parse_duration
 from gameday.spec.catalogue import Catalogue
+from gameday.typed import one_line
 from tasks.active import ActiveRun, activated
 from tasks.listening import listeners
 
-# How the wish to end reaches a flow: its task is cancelled, Ctrl-C, SIGTERM by way of Prefect.
-INTERRUPTIONS: Final = (asyncio.CancelledError, KeyboardInterrupt, TerminationSignal)
+# How the wish to end reaches a flow: its task is cancelled, Ctrl-C, SIGTERM by way of Prefect, and an
+# engine that ends itself because its worker was killed.
+INTERRUPTIONS: Final = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, TerminationSignal)
+
+_DRY: Final = "Dry run: everything that can be asked was asked; nothing was touched, and there is no record"
 
 DurationText = Annotated[
     str | None,
@@ -79,7 +86,7 @@ async def run_experiment(
         environment: An environment of platform.yaml.
         duration: The whole execution is stretched or shrunk to this, such as ``5m``.
         dry_run: Stop after the plan, with the API server asked too.
-        requested_by: Who wants the run; the user of this process where it is empty.
+        requested_by: Who wants the run, and so cannot approve it. Must be given where it needs an approval.
         reason: Why.
     """
     settings = load()
@@ -88,20 +95,34 @@ async def run_experiment(
     declared = catalogue.experiment(experiment)
     wanted = parse_duration(duration) if duration else None
     flow_run = runtime.flow_run.id
-    requested = Requested(requested_by or getpass.getuser(), reason or "no reason given", flow_run)
+    requested = _requested(requested_by, reason, flow_run)
     logger = get_run_logger()
     time = clock(settings)
     async with open_session(settings, catalogue, where, time, logger.info) as session:
-        if (before := await _executed_before(session, flow_run)) is not None:
-            return await _never_twice(session, before)
-        plan = await build(catalogue, declared, where, session.cluster, now=time.now(), duration=wanted)
+        before = await session.journal.of_flow_run(flow_run) if flow_run else None
+        # The journal may have died with the first execution's machine; Prefect still counts.
+        if flow_run and (before is not None or (runtime.flow_run.run_count or 0) > 1):
+            return await _never_twice(session, flow_run, before)
+        making = partial(
+            build, catalogue, declared, where, session.cluster, duration=wanted, journal=session.journal
+        )
+        plan = await making(now=time.now())
         hears: list[Listener] = [*listeners(), _in_log(logger)]
         async with (
-            Run.begin(plan, session, requested, hears) as run,
+            Run.begin(plan, session, requested, hears, dry=dry_run) as run,
             Announcer.open(run) as announcer,
         ):
             with termination.heeded(), activated(ActiveRun.of(run, announcer)) as current:
-                return await _Carrying(current, settings, wanted, dry_run).out()
+                current.plan_again = lambda: making(now=time.now(), run=plan.run)
+                return await _Carrying(current, settings, wanted).out()
+
+
+def _requested(by: str, reason: str, flow_run: str | None) -> Requested:
+    """Who wants the run: a process of a deployment belongs to a worker, not to whoever started the run."""
+    who, why, deployment = one_line(by), one_line(reason) or "no reason given", runtime.deployment.name
+    if who or not deployment:
+        return Requested(who or getpass.getuser(), why, flow_run)
+    return Requested(f"deployment {deployment}", why, flow_run, named=False)
 
 
 def _in_log(logger: logging.Logger | logging.LoggerAdapter[logging.Logger]) -> Listener:
@@ -113,17 +134,13 @@ def _in_log(logger: logging.Logger | logging.LoggerAdapter[logging.Logger]) -> L
     return log
 
 
-async def _executed_before(session: Session, flow_run: str | None) -> RunRecord | None:
-    return await session.journal.of_flow_run(flow_run) if flow_run else None
-
-
-async def _never_twice(session: Session, before: RunRecord) -> State[Any]:
+async def _never_twice(session: Session, flow_run: str, before: RunRecord | None) -> State[Any]:
     """End what an earlier execution of this flow run left, and stop: a fault is never injected twice."""
-    report = await shielded(
-        end_faults(Scope.of_run(before.run), context=session.environment.context, clock=session.clock)
-    )
+    scope = Scope.of_run(before.run) if before is not None else Scope.of_flow_run(flow_run)
+    report = await shielded(end_faults(scope, context=session.environment.context, clock=session.clock))
     why = "Prefect executed the run again; what was left was ended and nothing was injected"
-    await close_cut_off(session.journal, before, Verdict.ERROR, why, report, session.clock)
+    if before is not None:
+        await close_cut_off(session.journal, before, Verdict.ERROR, why, report, session.clock, door="flow")
     return Failed(name="Error", message=f"{why}. {' '.join(report.lines())}")
 
 
@@ -134,7 +151,6 @@ class _Carrying:
     current: ActiveRun
     settings: Settings
     duration: timedelta | None
-    dry_run: bool
 
     @property
     def run(self) -> Run:
@@ -148,48 +164,71 @@ class _Carrying:
             run=run.id,
             watches=[watch.model_dump(mode="json", by_alias=True) for watch in run.plan.watches],
         )
-        try:
-            async with self._leases_kept():
-                await self._phases()
-        except RefusedError as error:
-            await run.conclude(Verdict.REFUSED, error.reasons or (error.message,), hint=error.hint)
-        except GamedayError as error:
-            await run.conclude(Verdict.ERROR, (error.message,), hint=error.hint)
-        except INTERRUPTIONS:
-            await run.conclude(Verdict.STOPPED, ("cancelled, or the process was told to end",))
-            raise
-        except BaseException as error:
-            await run.conclude(Verdict.ERROR, (f"{type(error).__name__}: {error}",))
-            raise
-        finally:
-            await shielded(self._let_go())
+        with ExitStack() as standing_by:
+            try:
+                async with self._leases_kept():
+                    await self._phases(standing_by)
+            except RefusedError as error:
+                await run.conclude(Verdict.REFUSED, error.reasons or (error.message,), hint=error.hint)
+            except StoppedError as error:
+                halted = await self.current.observer.standing.halted()
+                await run.conclude(Verdict.STOPPED, (halted or error.message,))
+            except GamedayError as error:
+                # A halt ends the faults of a stage while it is injected, too: that is nobody's error.
+                halted = await self.current.observer.standing.halted()
+                verdict = Verdict.STOPPED if halted else Verdict.ERROR
+                reasons = (halted, error.message) if halted else (error.message,)
+                await run.conclude(verdict, reasons, hint=error.hint)
+            except httpx.TransportError as error:
+                # Ours are all wrapped: this one was Prefect's.
+                why = f"Prefect's server does not answer any more ({error})"
+                await run.conclude(Verdict.ERROR, (why,), hint="Is it up? The run can be started anew.")
+                raise
+            except INTERRUPTIONS:
+                await run.conclude(Verdict.STOPPED, ("cancelled, or the process was told to end",))
+                raise
+            except BaseException as error:
+                await run.conclude(Verdict.ERROR, (f"{type(error).__name__}: {error}",))
+                raise
+            finally:
+                if run.findings.verdict is not None:
+                    # Sent from a queue of its own: neither the Leases nor a Ctrl-C wait for Slack.
+                    self.current.announcer.close_thread(run.findings.verdict, run.findings.reasons)
+                await shielded(self._let_go())
         return self._state()
 
     @asynccontextmanager
     async def _leases_kept(self) -> AsyncIterator[None]:
-        async def renew() -> None:
+        async def keep() -> None:
             if self.run.leases is not None:
-                await self.run.leases.renew()
+                await self.run.leases.keep()
 
-        async with self.run.session.clock.every(RENEW_EVERY, renew):
+        async with self.run.session.clock.every(RENEW_EVERY, keep):
             yield
 
-    async def _phases(self) -> None:
-        await pre_experiment(self.run.id, dry_run_only=self.dry_run)
-        if self.dry_run:
-            await self.run.conclude(Verdict.HELD, ("dry run: everything that can be asked was asked",))
+    async def _phases(self, standing_by: ExitStack) -> None:
+        if self.run.dry:
+            await pre_experiment(self.run.id, dry_run_only=True)
+            await self.run.tell("dry-run", _DRY)
             return
+        # Started first and asked last whether it is ready: meanwhile the platform is looked at.
+        watchdog = standing_by.enter_context(watched(self.run, self.settings.state_dir))
+        self.current.watchdog = watchdog
+        await pre_experiment(self.run.id)
+        await watchdog.ready()
+        await self.run.account(Action.RUN_STARTED, digest=self.run.plan.digest)
+        watchdog.faults_follow()
         try:
             self.current.halt = await execute(self.run.id)
         finally:
-            if self.current.injecting:
-                await shielded(end_everything(self.run))
+            await self.current.end_everything()
         await post_experiment(self.run.id, self.settings.reports_dir)
 
     async def _let_go(self) -> None:
         run = self.run
-        if run.findings.verdict is not None and run.thread is not None:
-            await self.current.announcer.close_thread(run.findings.verdict, run.findings.reasons)
+        # Where faults may be left, or the record could not be closed, the watchdog tries once this is gone.
+        if self.current.watchdog is not None and not (run.findings.left_behind or run.journal_lost):
+            self.current.watchdog.done()
         if run.leases is not None:
             for left in await run.leases.release():
                 await run.tell("warning", left)
@@ -198,7 +237,7 @@ class _Carrying:
     async def _report(self) -> None:
         """Write the report of a run that ended before its last step would have."""
         run = self.run
-        if run.findings.reported:
+        if run.findings.reported or run.dry:
             return
         try:
             await publish(run, self.settings.reports_dir)
@@ -207,6 +246,8 @@ class _Carrying:
 
     def _state(self) -> State[Any]:
         findings = self.run.findings
+        if self.run.dry and findings.verdict is None:
+            return Completed(name="Dry run", message=_DRY)
         verdict = findings.verdict or Verdict.ERROR
         name = verdict.value.capitalize()
         message = "; ".join(findings.reasons) or "the steady state held, every fault was proved in and out"

@@ -1,12 +1,15 @@
 """Why: one documented tree of what can go wrong, so that the command turns each into one clear message.
 
 Every error a user can cause or meet is a ``GamedayError`` and carries the exit code of
-``docs/reference/exit-codes.md``. Programming errors are not: they surface as themselves.
+``docs/reference/exit-codes.md``. What is secret is taken out where an error is made, because its words
+go everywhere. Programming errors are not in the tree: they surface as themselves.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
+
+from gameday.redaction import redacted
 
 
 class ExitCode(IntEnum):
@@ -28,9 +31,9 @@ class GamedayError(Exception):
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         """Say ``message`` in one sentence and, in ``hint``, what to do about it."""
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = redacted(message)
+        self.hint = redacted(hint)
+        super().__init__(self.message)
 
 
 class UsageError(GamedayError):
@@ -45,7 +48,7 @@ class DeclarationError(UsageError):
     def __init__(self, message: str, problems: tuple[str, ...] = (), *, hint: str = "") -> None:
         """List ``problems``, each already naming file, line and key."""
         super().__init__(message, hint=hint)
-        self.problems = problems
+        self.problems = tuple(redacted(problem) for problem in problems)
 
 
 class RefusedError(GamedayError):
@@ -56,7 +59,13 @@ class RefusedError(GamedayError):
     def __init__(self, message: str, reasons: tuple[str, ...] = (), *, hint: str = "") -> None:
         """List ``reasons``, one sentence each."""
         super().__init__(message, hint=hint)
-        self.reasons = reasons
+        self.reasons = tuple(redacted(reason) for reason in reasons)
+
+
+class StoppedError(GamedayError):
+    """Somebody called the run off before anything was injected."""
+
+    exit_code = ExitCode.STOPPED
 
 
 class OutsideError(GamedayError):

@@ -7,18 +7,19 @@ expected, what was found and what to do. Whether that refuses a run is for the c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
-from gameday.clients.chaos_kinds import API_VERSION
 from gameday.clients.chaos_mesh import ChaosMesh
 from gameday.clients.kubernetes import Cluster
 from gameday.clients.prometheus import Prometheus, Unknown
 from gameday.clients.types import Endpoints, Workload
 from gameday.errors import GamedayError, NotFoundError
 from gameday.spec.base import format_duration
+from gameday.spec.kinds import API_VERSION
 from gameday.spec.platform import Environment, Platform, Service
 
 # As Chaos Mesh's chart labels its parts, whatever the release is called.
@@ -57,15 +58,17 @@ class Examination:
         ``kinds`` are the fault kinds that Chaos Mesh must serve; faults of ``own_run`` are not
         counted as foreign. What could not be found out is not ok.
         """
-        groups = await asyncio.gather(
-            _guarded("Kubernetes", self._cluster()),
-            _guarded("services", self._services()),
-            _guarded("Chaos Mesh", self._chaos_mesh(kinds)),
-            _guarded("faults", self._no_faults(own_run)),
-            _guarded("permissions", self._permissions(kinds)),
-            _guarded("Prometheus", self._prometheus()),
-        )
-        return [check for group in groups for check in group]
+        looks: dict[str, Callable[[], Awaitable[list[Check]]]] = {
+            "Kubernetes": self._cluster,
+            "services": self._services,
+            "Chaos Mesh": partial(self._chaos_mesh, kinds),
+            "faults": partial(self._no_faults, own_run),
+            "permissions": partial(self._permissions, kinds),
+            "Prometheus": self._prometheus,
+        }
+        async with asyncio.TaskGroup() as group:
+            looking = [group.create_task(_guarded(name, look)) for name, look in looks.items()]
+        return [check for one in looking for check in one.result()]
 
     async def _cluster(self) -> list[Check]:
         version = await self.cluster.version()
@@ -262,9 +265,10 @@ def _running(name: str, workloads: Sequence[Workload], namespace: str) -> Check:
     )
 
 
-async def _guarded(name: str, checks: Awaitable[list[Check]]) -> list[Check]:
+async def _guarded(name: str, look: Callable[[], Awaitable[list[Check]]]) -> list[Check]:
+    # Called here, not before: a coroutine whose task is cancelled at once would never be awaited.
     try:
-        return await checks
+        return await look()
     except GamedayError as error:
         # The system is named once: in front of what it said, or as the check itself.
         return [Check(name, False, error.message.removeprefix(f"{name}: "), error.hint)]

@@ -6,9 +6,12 @@ declared in ``experiments/``. The kubeconfig is Kubernetes's own business: ``KUB
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import unquote, urlsplit
 
 import durationpy
 from platformdirs import user_state_path
@@ -16,7 +19,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gameday.clock import Clock, RemoteClock, SystemClock
-from gameday.errors import UsageError
+from gameday.errors import UnreachableError, UsageError
+from gameday.redaction import redact_logs, secret
 
 _PREFIX = "GAMEDAY_"
 
@@ -60,6 +64,9 @@ class Settings(BaseSettings):
         None, description="an incoming webhook, where there is no token"
     )
     slack_base_url: WebAddress = Field("https://slack.com/api", description="where Slack's Web API is")
+    incident_webhook_url: Annotated[SecretStr, AfterValidator(_secret_web_address)] | None = Field(
+        None, description="where an emergency stop is reported to incident management"
+    )
     grafana_token: SecretStr | None = Field(
         None, description="a service account's token that may read dashboards"
     )
@@ -87,7 +94,7 @@ class Settings(BaseSettings):
 def load() -> Settings:
     """Read the environment. Raises one ``UsageError`` that names every variable that is wrong."""
     try:
-        return Settings()
+        return _kept_secret(Settings())
     except ValidationError as error:
         faults = [
             f"{_PREFIX}{str(detail['loc'][0]).upper()}: {detail['msg'].removeprefix('Value error, ')}"
@@ -100,6 +107,32 @@ def load() -> Settings:
         ) from None
 
 
+def _kept_secret(settings: Settings) -> Settings:
+    """``settings``, whose secrets are from now on hidden wherever they would appear, in logs too."""
+    redact_logs()
+    values = [getattr(settings, name) for name in Settings.model_fields]
+    for value in values:
+        if isinstance(value, SecretStr):
+            secret(value.get_secret_value())
+    # The one secret in an address that must be readable otherwise.
+    with suppress(ValueError):
+        secret(unquote(urlsplit(settings.database_url).password or ""))
+    return settings
+
+
 def clock(settings: Settings) -> Clock:
     """The sandbox's clock where one is named, else real time. Raises ``UnreachableError``."""
     return RemoteClock(settings.clock_url) if settings.clock_url else SystemClock()
+
+
+def clock_at_hand(settings: Settings, warn: Callable[[str], None] | None = None) -> Clock:
+    """As ``clock``; real time where the sandbox's is gone, of which ``warn`` is told.
+
+    For what must be done with or without it.
+    """
+    try:
+        return clock(settings)
+    except UnreachableError as error:
+        if warn is not None:
+            warn(f"{error.message} Going on in real time.")
+        return SystemClock()

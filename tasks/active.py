@@ -5,19 +5,27 @@ A run's clients and its journal cannot be handed through Prefect, which would tr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from gameday.errors import RefusedError
+from gameday.health import Check
 from gameday.journal.store import Verdict
 from gameday.monitor.judge import Judge
 from gameday.monitor.sampler import Sampler
-from gameday.plan.model import PlannedStage
+from gameday.plan.model import Plan, PlannedStage
+from gameday.run.approval import Gate
 from gameday.run.context import Run
+from gameday.run.last_stop import end_everything
 from gameday.run.notices import Announcer
 from gameday.run.observe import Halt, Observer
 from gameday.run.recovery import Progress
+from gameday.run.standing import Standing
+from gameday.safety.lease import Target
+from gameday.safety.shield import shielded
+from gameday.safety.watchdog import Watchdog
 
 
 @dataclass
@@ -30,7 +38,11 @@ class ActiveRun:
     observer: Observer
     stage_began: datetime
     halt: Halt | None = None
-    injecting: bool = False
+    injected: bool = False  # something was, and the emergency stop has not looked since
+    watchdog: Watchdog | None = None
+    checks: Sequence[Check] = ()  # what the health check found
+    gate: Gate | None = None
+    plan_again: Callable[[], Awaitable[Plan]] | None = None
 
     @classmethod
     def of(cls, run: Run, announcer: Announcer) -> ActiveRun:
@@ -39,21 +51,44 @@ class ActiveRun:
         source = catalogue.platform.prometheus
         sampler = Sampler(run.session.prometheus, run.plan.watches, source.job, source.scrape_interval)
         judge = Judge(run.plan.watches, catalogue.guardrails.no_data_grace)
-        return cls(
-            run, announcer, sampler, Observer(run, sampler, judge, Progress(run.plan.watches)), run.now()
-        )
+        standing = Standing(run, catalogue.guardrails.no_data_grace)
+        observer = Observer(run, sampler, judge, Progress(run.plan.watches), standing)
+        return cls(run, announcer, sampler, observer, run.now())
 
     async def called_off(self, stage: str) -> Halt | None:
         """Why ``stage`` must not be injected, asked anew just before; None where it may be."""
         if (halt := await self.observer.clear(stage)) is not None:
             return halt
+        if self.watchdog is not None and self.watchdog.gone:
+            return Halt(Verdict.ABORTED, ("the watchdog that would end its faults has ended itself",))
         if self.run.journal_lost:
             return Halt(Verdict.ABORTED, (f"the record cannot be kept: {self.run.journal_lost}",))
+        return await self._forbidden(self.stage(stage)) or await self._not_ours_any_more(self.stage(stage))
+
+    async def _forbidden(self, stage: PlannedStage) -> Halt | None:
+        """Why a rule forbids ``stage`` now. Raises ``RefusedError`` where nothing was injected yet."""
+        broken = await self.observer.standing.before(stage)
+        if not broken:
+            return None
+        if not self.injected:
+            raise RefusedError(f"Stage {stage.name} must not be injected now", broken)
+        return Halt(Verdict.ABORTED, tuple(f"before {stage.name}: {reason}" for reason in broken))
+
+    async def _not_ours_any_more(self, stage: PlannedStage) -> Halt | None:
         leases = self.run.leases
         if leases is None:
             return None
+        # Written down before the fault is there: a crash in between leaves the pause that is due.
+        hit = {share.service for fault in stage.faults for share in fault.shares}
+        leases.hits(Target(self.run.plan.namespace, service) for service in hit)
         await leases.renew()
         return Halt(Verdict.STOPPED, (lost,)) if (lost := leases.why_lost()) else None
+
+    async def end_everything(self) -> None:
+        """End whatever this run has injected, whatever interrupts; nothing where that is done."""
+        if self.injected:
+            await shielded(end_everything(self.run))
+            self.injected = False
 
     def stage(self, name: str) -> PlannedStage:
         """The stage called ``name``."""

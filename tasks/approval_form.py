@@ -27,6 +27,7 @@ from pydantic import Field, create_model
 from gameday.errors import StoppedError
 from gameday.journal.approvals import Decision, Request
 from gameday.plan.model import Plan
+from gameday.report.markdown import cell
 from gameday.run.asking import may_answer, risk_lines
 from gameday.safety.approval import Given
 from gameday.spec.base import format_duration
@@ -138,22 +139,23 @@ def _given(filled: dict[str, Any]) -> Given:
 
 def description(request: Request, plan: Plan, note: str = "") -> str:
     """What the form says above its fields, in Markdown."""
-    reason = request.details.get("reason", "")
+    who, reason = cell(request.requested_by), cell(request.details.get("reason", ""))
     lines = [
-        f"## {plan.title} ({plan.experiment}) on {plan.environment}",
-        plan.hypothesis,
-        f"{_takes(plan)}. Plan {request.digest[:12]}. Asked for by {request.requested_by}: {reason}",
-        "\n".join(f"- {line}" for line in _stages(plan)),
+        f"## {cell(plan.title)} ({plan.experiment}) on {plan.environment}",
+        cell(plan.hypothesis),
+        f"{_takes(plan)}. Plan {request.digest[:12]}. Asked for by {who}: {reason}",
+        "\n".join(f"- {cell(line)}" for line in _stages(plan)),
         "### Risk",
-        "\n".join(f"- {line}" for line in risk_lines(plan)),
+        "\n".join(f"- {cell(line)}" for line in risk_lines(plan)),
         "### Checklist",
         "\n".join(
-            f"- [{' ' if item.to_confirm else 'x'}] {item.text}" + (f" ({item.found})" if item.found else "")
+            f"- [{' ' if item.to_confirm else 'x'}] {item.text}"
+            + (f" ({cell(item.found)})" if item.found else "")
             for item in request.checklist
         ),
     ]
     if note:
-        lines.insert(0, f"**{note}**")
+        lines.insert(0, f"**{cell(note)}**")
     return "\n\n".join(line for line in lines if line)
 
 

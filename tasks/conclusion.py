@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from gameday.report.markdown import render
 from gameday.report.publish import publish
-from gameday.run import recovery, verdict
+from gameday.run import comeback, recovery, verdict
 from gameday.run.context import Recovered
 from gameday.spec.base import format_duration
 from tasks.active import active
@@ -21,24 +21,24 @@ from tasks.active import active
 async def validate_recovery(run: str) -> Recovered:
     """Wait until the steady state holds again, and prove that nothing is left."""
     current = active(run)
-    recovered = await recovery.validate(current.run, current.sampler, current.observer.progress)
+    progress = current.observer.progress
+    recovered = await recovery.validate(current.run, current.sampler, progress)
     current.run.findings.recovered = recovered
+    for looks in progress.stages[-1:]:
+        await comeback.tell(current.run, looks)
     await current.run.tell(
         "recovery",
         f"Steady state: {_in_words(recovered)}",
         in_time=recovered.in_time,
+        blind=recovered.blind and not recovered.in_time,
         took_s=recovered.took.total_seconds() if recovered.took is not None else None,
-        of_service={
-            service: one.total_seconds() if one is not None else None
-            for service, one in recovered.of_service.items()
-        },
     )
     return recovered
 
 
 def _in_words(recovered: Recovered) -> str:
     if not recovered.in_time or recovered.took is None:
-        return "not back in time"
+        return "whether it came back could not be seen" if recovered.blind else "not back in time"
     seconds = round(recovered.took.total_seconds())
     return f"back after {format_duration(timedelta(seconds=seconds))}" if seconds > 0 else "held at once"
 
@@ -47,7 +47,7 @@ def _in_words(recovered: Recovered) -> str:
 async def give_verdict(run: str) -> str:
     """Draw the verdict from what was proved."""
     current = active(run)
-    recovered = current.run.findings.recovered or Recovered(in_time=False, took=None, of_service={})
+    recovered = current.run.findings.recovered or Recovered(in_time=False, took=None)
     left = await recovery.prove_nothing_left(current.run)
     given, reasons = verdict.draw(current.halt, recovered, left, current.run.plan.recovery)
     await current.run.conclude(given, reasons)

@@ -9,7 +9,7 @@ from prefect.cache_policies import NO_CACHE
 
 from gameday.clients.faults import Ref
 from gameday.journal.store import Verdict
-from gameday.run import inject
+from gameday.run import comeback, inject
 from gameday.run.observe import Halt
 from gameday.run.replacement import tell_replacements
 from gameday.spec.base import format_duration
@@ -27,10 +27,14 @@ async def inject_stage(run: str, stage: str) -> list[Ref]:
         stage=stage,
         duration_s=planned.duration.total_seconds(),
     )
-    current.injecting = True
-    current.observer.progress.reset()
+    current.injected = current.run.findings.left_behind = True
+    progress = current.observer.progress
+    for looks in progress.stages[-1:]:
+        await comeback.tell(current.run, looks)
+    progress.begin(planned)
     refs = await inject.inject(current.run, planned)
     current.stage_began = inject.began(current.run, planned)
+    current.observer.standing.began = current.observer.standing.began or current.stage_began
     current.announcer.say(f"Injected: {planned.title}", **inject.where(current.run, planned))
     return refs
 
@@ -48,7 +52,7 @@ async def end_stage(run: str, stage: str, refs: Sequence[Ref]) -> Halt | None:
     current = active(run)
     planned = current.stage(stage)
     hanging = await inject.end(current.run, planned, list(refs))
-    await tell_replacements(current.run, planned)
+    current.observer.progress.stages[-1].replaced = await tell_replacements(current.run, planned)
     if hanging:
         return Halt(Verdict.ERROR, tuple(f"{stage}: {reason}" for reason in hanging))
     current.announcer.say(f"Ended: {planned.title}")

@@ -7,6 +7,7 @@ from prefect.cache_policies import NO_CACHE
 
 from gameday.errors import RefusedError, RejectedError
 from gameday.health import Examination
+from gameday.plan import rules
 from gameday.run import baseline, inject
 from gameday.run.context import Run
 from gameday.safety.lease import RunLeases, Target
@@ -45,6 +46,7 @@ async def health_check(run: str, phase: str) -> list[str]:
     current = active(run).run
     kinds = sorted({fault.kind for fault in current.plan.faults})
     checks = await examination(current).all(kinds=kinds, own_run=run)
+    active(run).checks = checks
     bad = [f"{check.name}: {check.found}" for check in checks if not check.ok]
     await current.tell(
         "health",
@@ -73,24 +75,32 @@ async def dry_run(run: str) -> None:
         raise RefusedError("The API server refuses the plan", (error.message,), hint=error.hint) from error
 
 
-@task(name="acquire-leases", task_run_name="leases of {run}", cache_policy=NO_CACHE)
-async def acquire_leases(run: str) -> None:
-    """Make sure that nobody else breaks the same services, and that somebody notices if we die."""
-    current = active(run).run
+def own_leases(current: Run) -> RunLeases:
+    """The Leases of a run, none of them taken yet."""
     session, plan = current.session, current.plan
-    leases = RunLeases(
+    return RunLeases(
         session.cluster,
-        run,
+        current.id,
         targets=[Target(plan.namespace, service) for service in plan.services],
         namespace=plan.chaos_namespace,
         clock=session.clock,
         flow_run=current.requested.flow_run or "",
     )
+
+
+@task(name="acquire-leases", task_run_name="leases of {run}", cache_policy=NO_CACHE)
+async def acquire_leases(run: str) -> None:
+    """Make sure that nobody else breaks the same services, and that somebody notices if we die."""
+    current = active(run).run
+    session = current.session
     # Known before it is complete, so that what was taken is given back whatever happens.
-    current.leases = leases
+    current.leases = leases = current.leases or own_leases(current)
     for takeover in await leases.acquire():
         await current.tell("warning", str(takeover))
-    await current.tell("check", f"Nobody else works on {', '.join(plan.services)}")
+    # Only now, with its own Leases taken: of two runs that start at once, each sees the other.
+    if broken := await rules.beside_others(current.plan, session.catalogue, session.cluster, current.now()):
+        raise RefusedError("Other runs stand in the way", tuple(map(str, broken)))
+    await current.tell("check", f"Nobody else works on {', '.join(current.plan.services)}")
 
 
 @task(name="notify", task_run_name="tell people of {run}", cache_policy=NO_CACHE)

@@ -26,6 +26,8 @@ def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathF
     for name in list(os.environ):
         if name.startswith("GAMEDAY_") and not name.startswith("GAMEDAY_TEST_"):
             monkeypatch.delenv(name)
+    # Whoever runs the tests in parallel has it set for workers that have no terminal.
+    monkeypatch.delenv("COLUMNS", raising=False)
     state = tmp_path_factory.mktemp("state")
     monkeypatch.setenv("KUBECONFIG", str(state / "no-kubeconfig"))
     monkeypatch.setenv("GAMEDAY_STATE_DIR", str(state))

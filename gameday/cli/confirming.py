@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import typer
 
-from gameday.cli.output import note
+from gameday.cli.output import HARMLESS, note
 from gameday.errors import UsageError
 from gameday.journal.approvals import Decision, Item, Request
 from gameday.plan.model import Plan
@@ -25,7 +25,7 @@ _LONGEST_LINE = 4096
 
 def question(item: Item) -> str:
     """What a person is asked about ``item``."""
-    return f"{item.text}{f' ({item.found})' if item.found else ''}?"
+    return f"{item.text}{f' ({item.found})' if item.found else ''}?".translate(HARMLESS)
 
 
 def confirmed(items: Sequence[Item], *, all_of_them: bool) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from rich.text import Text
 
 from gameday.cli.output import stderr
 from gameday.errors import DeclarationError, ExitCode, GamedayError, RefusedError
+from gameday.redaction import redacted
 
 _NOT_WRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}
 
@@ -59,11 +60,11 @@ def _report_usage(error: typer.TyperException) -> int:
 
 
 def _report_bug(error: Exception) -> int:
-    text = "".join(traceback.format_exception(error))
+    text = redacted("".join(traceback.format_exception(error)))
     if os.environ.get("GAMEDAY_DEBUG", "") not in {"", "0"}:
         sys.stderr.write(text)
         return ExitCode.ERROR
-    summary = f"unexpected {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+    summary = redacted(f"unexpected {type(error).__name__}: {str(error).partition(chr(10))[0]}")
     path = _write_crash(text)
     hint = "Set GAMEDAY_DEBUG=1 to see the traceback here."
     if path is not None:

@@ -26,10 +26,9 @@ from gameday.cli.output import Format, emit
 from gameday.cli.sandboxed import sandboxed
 from gameday.clients.chaos_mesh import ChaosMesh
 from gameday.clients.kubernetes import Cluster
-from gameday.clients.prometheus import Prometheus
+from gameday.clients.prometheus import Prometheus, prometheus_url
 from gameday.errors import DeclarationError, ExitCode
 from gameday.health import Check, Examination
-from gameday.run.session import prometheus_url
 from gameday.settings import clock, load
 from gameday.spec.catalogue import Catalogue
 

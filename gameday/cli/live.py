@@ -5,13 +5,14 @@ Turns the events of a journal into lines. Knows nothing of how they got here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from rich.console import Console
 from rich.text import Text
 
-from gameday.cli.output import local_time
+from gameday.cli.output import HARMLESS, local_time
 from gameday.journal.store import Event, Verdict
 from gameday.run.notices import mark
 
@@ -41,11 +42,6 @@ _STAGE_WIDTH: Final = 24
 _LEFT_WIDTH: Final = 10
 _ROOMY: Final = 100
 
-# Events quote what services and people said; nothing in them may steer the reader's terminal.
-_HARMLESS: Final = {
-    code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if code != 10
-}
-
 
 class Follower:
     """Prints the events of a run, one line a sample."""
@@ -59,7 +55,7 @@ class Follower:
         """Print one event."""
         line = Text().append(f"{local_time(event.at)}  ", style="dim")
         line.append_text(self._words(event))
-        line.plain = line.plain.translate(_HARMLESS)
+        line.plain = line.plain.translate(HARMLESS)
         self._console.print(line, soft_wrap=True)
 
     def _words(self, event: Event) -> Text:
@@ -70,8 +66,8 @@ class Follower:
                 return self._sample(event)
             case "message":
                 return _message(event)
-            case "health":
-                return _with_list(event, event.data.get("bad", []))
+            case "health" | "approval":
+                return _with_list(event, event.data.get("bad") or event.data.get("lines", []))
             case "verdict":
                 return _verdict(event)
             case kind:
@@ -118,9 +114,12 @@ def _signal(one: Mapping[str, Any], *, where: bool) -> Text:
     return line
 
 
-def _figure(value: float, unit: str) -> str:
+def _figure(value: float | str, unit: str) -> str:
+    number = float(value)  # out of the journal, infinite ones come as text
+    if math.isinf(number):
+        return f"{number:+}"
     # ``g`` alone would write 1234 as 1.23e+03.
-    figure = f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    figure = f"{number:.0f}" if abs(number) >= 1000 else f"{number:.3g}"
     return figure + _UNITS.get(unit, f" {unit}")
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, NoReturn
@@ -41,10 +42,20 @@ COMMANDS: dict[str, Entry] = {
         "gameday.cli.health", "Check the platform before a run (pre) or after one (post).", _LOOK
     ),
     "doctor": Entry("gameday.cli.doctor", "Look at everything runs lean on; say how to mend it.", _LOOK),
+    "guardrails": Entry(
+        "gameday.cli.guardrails", "Show the limits, and render them for the API server.", _LOOK
+    ),
     "run": Entry("gameday.cli.run", "Run an experiment: inject, watch, end the faults, judge.", _RUN),
+    "approve": Entry("gameday.cli.approve", "Approve or reject a run that waits, or a proposal.", _RUN),
+    "propose": Entry("gameday.cli.proposals", "Propose a run, to be approved ahead of its time.", _LOOK),
+    "proposals": Entry("gameday.cli.proposals", "List, show and decide on proposals.", _LOOK),
     "monitor": Entry("gameday.cli.monitor", "Follow a run from another terminal.", _RUN),
     "status": Entry("gameday.cli.status", "Show every fault that is live in the cluster.", _RUN),
     "stop": Entry("gameday.cli.stop", "End the faults of a run, or all of them, now.", _RUN),
+    "halt": Entry("gameday.cli.halt", "Stop everything, and let nothing new start.", _RUN),
+    "resume": Entry("gameday.cli.halt", "Release the safety lever: runs may start again.", _RUN),
+    "audit": Entry("gameday.cli.audit", "Show, check and export who did what.", _RUN),
+    "guard": Entry("gameday.cli.guard", "Guard a cluster: end every fault that must not go on.", _RUN),
     "sandbox": Entry("gameday.cli.sandbox", "Start, break and end the embedded platform.", _TRAIN),
 }
 
@@ -53,6 +64,10 @@ _CLOSED_PIPE = 141
 
 _INTERRUPTED = 130
 """The exit code of Ctrl-C where there was nothing to stop: 128 + SIGINT."""
+
+
+_PATIENCE_S = 5.0
+"""How long the process may take to end once everything has been said."""
 
 
 class _ClosedPipeError(Exception):
@@ -152,7 +167,19 @@ def main() -> NoReturn:
         code = _unwritable(error, code)
     if code == _CLOSED_PIPE:
         _discard_output()
+    _end_for_certain(code)
     sys.exit(code)
+
+
+def _end_for_certain(code: int) -> None:
+    """See to it that the process ends with ``code`` although something in it still waits for others.
+
+    A question to a Prometheus whose answer trickles in, the thread of a database connection whose
+    closing was interrupted, a library that wants to send its last words: Python waits for each.
+    """
+    last = threading.Timer(_PATIENCE_S, os._exit, (code,))
+    last.daemon = True
+    last.start()
 
 
 def _unwritable(error: OSError, code: int) -> int:

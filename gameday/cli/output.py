@@ -9,22 +9,31 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
+
+from gameday.typed import STEERING
 
 _PIPED_WIDTH = 160
 """Columns where there is no terminal to fit in; a program that reads tables wants whole lines."""
 
 _LEAST_FOLDED = 16
 """Columns that the text which gives way must have left to stay readable."""
+
+
+# What is shown quotes what services and people said.
+HARMLESS: Final = dict.fromkeys(STEERING, "\N{REPLACEMENT CHARACTER}")
+# In JSON the same characters can be said without being there.
+_ESCAPED: Final = {code: f"\\u{code:04x}" for code in HARMLESS if code >= 127}
 
 
 class Format(StrEnum):
@@ -48,6 +57,12 @@ def stderr() -> Console:
 
 
 class _Console(Console):
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render as Rich does; what only steers a terminal is Rich's to say, and nobody else's."""
+        for segment in super().render(renderable, options):
+            plain = segment.text.isprintable() or segment.control
+            yield segment if plain else segment._replace(text=segment.text.translate(HARMLESS))
+
     def on_broken_pipe(self) -> None:
         """Let ``gameday.cli.main`` end the process: 1, with which Rich would, is a verdict here."""
         raise BrokenPipeError
@@ -64,16 +79,18 @@ def emit(data: Any, form: Format, text: Callable[[Console], None]) -> None:
     """Print ``data`` (pydantic models, dataclasses, lists, mappings) as ``form`` says.
 
     ``text`` prints it for people to the console that it is given. JSON and YAML carry the same
-    keys, those of the model's aliases; times are ISO 8601 in UTC.
+    keys, those of the model's aliases; times are ISO 8601 in UTC, infinite values text.
     """
     if form is Format.TEXT:
         text(stdout())
         return
-    from pydantic_core import to_jsonable_python  # noqa: PLC0415 - only where it is asked for
+    from pydantic_core import to_json  # noqa: PLC0415 - only where it is asked for
 
-    plain = to_jsonable_python(data, by_alias=True)
+    # Through JSON itself, which has no number for what is infinite: it becomes the text "Infinity".
+    plain = json.loads(to_json(data, by_alias=True, inf_nan_mode="strings"))
     if form is Format.JSON:
-        sys.stdout.write(json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
+        written = json.dumps(plain, indent=2, ensure_ascii=False)
+        sys.stdout.write(written.translate(_ESCAPED) + "\n")
         return
     from ruamel.yaml import YAML  # noqa: PLC0415 - only where it is asked for
 

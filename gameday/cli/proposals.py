@@ -59,6 +59,7 @@ from gameday.safety.approval import ProposalState, proposal_state, same_person, 
 from gameday.settings import clock, load
 from gameday.spec.base import format_duration
 from gameday.spec.catalogue import Catalogue
+from gameday.typed import one_line
 
 _OPEN = (ProposalState.PROPOSED, ProposalState.APPROVED)
 
@@ -108,7 +109,8 @@ def propose(
 
     Exit code 0 where it is proposed, 3 where such a run would be refused.
     """
-    return asyncio.run(_propose(name, env, at, duration, reason, by or user(), output, experiments))
+    who, why = one_line(by or "") or user(), one_line(reason)
+    return asyncio.run(_propose(name, env, at, duration, why, who, output, experiments))
 
 
 async def _propose(
@@ -240,7 +242,7 @@ def withdraw(name: ProposalArgument, by: ByOption = None, comment: CommentOption
     """Take a proposal of one's own back."""
 
     async def withdrawn(journal: Journal, dossier: Dossier) -> None:
-        now, who = clock(load()).now(), by or user()
+        now, who, why = clock(load()).now(), one_line(by or "") or user(), one_line(comment)
         request = dossier.request
         if not same_person(who, request.requested_by):
             raise RefusedError(
@@ -248,10 +250,10 @@ def withdraw(name: ProposalArgument, by: ByOption = None, comment: CommentOption
                 hint=f"gameday proposals reject {request.subject}",
             )
         state = proposal_state(dossier, now)
-        closing = Closing(request.request, Outcome.WITHDRAWN, who, comment, now)
+        closing = Closing(request.request, Outcome.WITHDRAWN, who, why, now)
         if state not in _OPEN or not await Approvals(journal).close(closing):
             raise UsageError(f"proposal {request.subject} is {state.value}")
-        await _tell_channel(dossier, f"{who} withdraws it. {comment}".rstrip())
+        await _tell_channel(dossier, f"{who} withdraws it. {why}".rstrip())
         note(f"Proposal {request.subject} is withdrawn.")
 
     return asyncio.run(_with(name, withdrawn))

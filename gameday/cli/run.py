@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import getpass
 import os
 import signal
+import sys
 import threading
+from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -19,6 +21,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gameday.cli.catalogue import open_catalogue
+from gameday.cli.confirming import Confirmed, Prompt, Rehearsed
 from gameday.cli.live import Follower
 from gameday.cli.options import (
     EnvironmentOption,
@@ -31,10 +34,14 @@ from gameday.cli.options import (
 from gameday.cli.output import Format, emit, note, stderr, stdout
 from gameday.cli.plan import DurationOption
 from gameday.cli.sandboxed import sandboxed
+from gameday.cli.who import user
 from gameday.clients.kubernetes import Cluster
-from gameday.errors import ExitCode, UnreachableError
+from gameday.clients.prometheus import prometheus_url
+from gameday.clock import is_rehearsal
+from gameday.errors import ExitCode, UnreachableError, UsageError
 from gameday.journal.store import Event, Journal, Verdict
-from gameday.run.session import prometheus_url
+from gameday.plan.build import scaled
+from gameday.run.approval import Door
 from gameday.settings import clock, load
 from gameday.spec.base import format_duration
 
@@ -67,13 +74,30 @@ def run(
         typer.Option("--dry-run", help="Stop after the plan and its checks."),
     ] = False,
     reason: Annotated[str, typer.Option("--reason", help="Why, for the record.")] = "",
+    confirm_checklist: Annotated[
+        bool,
+        typer.Option(
+            "--confirm-checklist",
+            help="All that a person must confirm of the checklist is true: do not ask each.",
+        ),
+    ] = False,
+    rehearse_approval: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rehearse-approval",
+            metavar="NAME",
+            help="Approve as NAME, in a rehearsal only; once for each person who must.",
+        ),
+    ] = None,
     output: OutputOption = Format.TEXT,
     sandbox: SandboxOption = False,
     experiments: ExperimentsOption = None,
 ) -> int:
     """Run an experiment: inject, watch, end the faults, judge.
 
-    Ctrl-C at any moment ends the faults and says so.
+    Ctrl-C at any moment ends the faults and says so. A plan that needs an approval waits for it before
+    anything is broken: others give it by `gameday approve`, or in the Prefect UI. What a checklist
+    leaves to a person is asked here.
 
     The exit code is the verdict: 0 held, 1 disproved, 3 refused, 4 aborted by a guardrail,
     5 stopped by a person, 6 error.
@@ -81,19 +105,21 @@ def run(
     if experiments is not None:
         os.environ["GAMEDAY_EXPERIMENTS"] = str(experiments.resolve())
     follower = _Following(stdout() if output is Format.TEXT else stderr())
-    _check_names(name, env)
+    _check_names(name, env, duration)
     with sandboxed(sandbox, environment=env):
         asyncio.run(_check_surroundings(env))
+        door = _door(confirm_checklist, rehearse_approval or [])
         _prepare_prefect()
         if "PREFECT_API_URL" not in os.environ:
             note("Starting Prefect for this run (set PREFECT_API_URL to use a server that is up) ...")
         finished = _carry_out(
             follower,
+            door,
             experiment=name,
             environment=env,
             duration=format_duration(duration) if duration else None,
             dry_run=dry_run,
-            requested_by=_user(),
+            requested_by=user(),
             reason=reason or "started by hand",
         )
         if not finished:
@@ -102,12 +128,28 @@ def run(
     return follower.exit_code
 
 
-def _carry_out(follower: _Following, **parameters: Any) -> bool:
+def _door(confirm: bool, rehearsed: Sequence[str]) -> Door | None:
+    """How this command itself answers what the run asks. Raises ``UsageError``."""
+    if rehearsed and not is_rehearsal(clock(load())):
+        raise UsageError(
+            "--rehearse-approval is for rehearsals only: nobody approves for others elsewhere",
+            hint="Say --sandbox, or have it approved: `gameday approve --help`.",
+        )
+    if rehearsed:
+        return Rehearsed(rehearsed)
+    if confirm:
+        return Confirmed(user())
+    return Prompt(user()) if sys.stdin.isatty() else None
+
+
+def _carry_out(follower: _Following, door: Door | None, **parameters: Any) -> bool:
     # Prefect costs over a second to import: only here, when a run really starts.
     from flows.by_hand import carry_out  # noqa: PLC0415
 
+    # Once the run has ended, so that it cannot take the last words and the exit code.
+    _ignore(signal.SIGTERM)
     try:
-        return carry_out(follower, **parameters)
+        return carry_out(follower, door, **parameters)
     except RuntimeError as error:
         if "API" not in str(error):
             raise
@@ -118,17 +160,13 @@ def _carry_out(follower: _Following, **parameters: Any) -> bool:
             hint="Set PREFECT_API_URL to a server that is up, or start again: a first start takes longest.",
         ) from error
     finally:
-        # Everything that Ctrl-C could be for is over: it must not take the last words and the exit code.
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # Everything that Ctrl-C could be for is over, too.
+        _ignore(signal.SIGINT)
 
 
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        # A container's user often has no name.
-        return f"uid {os.getuid()}"
+def _ignore(number: signal.Signals) -> None:
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _prepare_prefect() -> None:
@@ -152,10 +190,10 @@ def _home(state_dir: Path) -> dict[str, str]:
     return {"PREFECT_HOME": str(state_dir / "prefect")}
 
 
-def _check_names(name: str, env: str) -> None:
-    """Tell a wrong name or file at once, not after Prefect has started."""
+def _check_names(name: str, env: str, duration: timedelta | None) -> None:
+    """Tell a wrong name, file or duration at once, not after Prefect has started."""
     catalogue = open_catalogue(None)
-    catalogue.experiment(name)
+    scaled(catalogue.experiment(name), duration)
     catalogue.platform.environment(env)
     _ = catalogue.guardrails
 
@@ -184,6 +222,7 @@ class _Following:
         self._report: Path | None = None
         self._reader_gone = False
         self._injecting = False
+        self._dry = False
         self._unproved = False
 
     def __call__(self, event: Event) -> None:
@@ -193,6 +232,7 @@ class _Following:
         if event.kind == "verdict":
             self._verdict = Verdict(event.data["verdict"])
             self._reasons = list(event.data["reasons"])
+        self._dry |= event.kind == "dry-run"
         if event.kind == "report":
             self._report = Path(event.data["path"])
         if self._reader_gone:
@@ -216,15 +256,16 @@ class _Following:
     @property
     def exit_code(self) -> ExitCode:
         if self._verdict is None:
-            return ExitCode.STOPPED
+            return ExitCode.HELD if self._dry else ExitCode.STOPPED
         return _EXIT_CODES[self._verdict]
 
     def result(self, output: Format) -> None:
         """Say how it ended, and where the report lies."""
-        verdict = self._verdict.value if self._verdict else Verdict.STOPPED.value
+        verdict = self._verdict or (None if self._dry else Verdict.STOPPED)
         data: dict[str, Any] = {
             "run": self._run,
-            "verdict": verdict,
+            "dryRun": self._dry,
+            "verdict": verdict.value if verdict else None,
             "reasons": self._reasons,
             "report": str(self._report) if self._report else None,
             "exitCode": int(self.exit_code),

@@ -14,7 +14,13 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
-from gameday.clients.chaos_kinds import (
+from gameday.clients.faults import FaultState, ObjectMeta, Ref
+from gameday.clients.selectors import Labels, selector
+from gameday.clients.times import written
+from gameday.clients.transport import Api, Json
+from gameday.clock import Deadline
+from gameday.errors import GamedayError, NotFoundError, OutsideError, UnreachableError
+from gameday.spec.kinds import (
     ABORT,
     ALL_KINDS,
     API_VERSION,
@@ -23,14 +29,12 @@ from gameday.clients.chaos_kinds import (
     RUN,
     plural,
 )
-from gameday.clients.faults import FaultState, ObjectMeta, Ref
-from gameday.clients.selectors import Labels, selector
-from gameday.clients.times import written
-from gameday.clients.transport import Api, Json
-from gameday.errors import ConflictError, GamedayError, NotFoundError, UnreachableError
 
 _TOUCHED = "gameday/touched"
 _POLL = timedelta(seconds=1)
+# While somebody waits, a read that is slow is worth less than the next one.
+_READ_TIMEOUT = timedelta(seconds=3)
+_UNREAD_AT_MOST = timedelta(seconds=10)
 # The API server itself deletes the objects of a collection one after another.
 _COLLECTION_TIMEOUT = timedelta(seconds=30)
 
@@ -72,30 +76,27 @@ class ChaosMesh:
         return FaultState.read(ref.kind, answer)
 
     async def create(self, body: Mapping[str, Any]) -> FaultState:
-        """Create an object with a fixed name.
+        """Create an object with a fixed name. Asked for once: a fault that may exist is not made again.
 
-        Repeated where no answer came: an object of that name and of the same run is then taken for
-        the one created. Raises ``ConflictError`` where somebody else's has the name.
+        Where no answer comes, an object of that name and of the same run is taken for the one
+        created. Raises ``UnreachableError`` where there is none: it may still come. Raises
+        ``ConflictError`` where somebody else's has the name.
         """
         ref = ref_of(body)
-        unanswered = False
-        async for attempt in self.api.retrying():
-            with attempt:
-                try:
-                    made = await self.api.post(
-                        _path(ref.kind, ref.namespace), dict(body), doing=f"create {ref}"
-                    )
-                except UnreachableError:
-                    unanswered = True
-                    raise
-                except ConflictError:
-                    if not unanswered or (own := await self._own(ref, body)) is None:
-                        raise
-                    return own
+        try:
+            made = await self.api.post(_path(ref.kind, ref.namespace), dict(body), doing=f"create {ref}")
+        except UnreachableError:
+            if (own := await self._own(ref, body)) is None:
+                raise
+            return own
         return FaultState.read(ref.kind, made)
 
     async def _own(self, ref: Ref, body: Mapping[str, Any]) -> FaultState | None:
-        there = await self.get(ref)
+        """The object as it is there, where it is there and of the same run as ``body``."""
+        try:
+            there = await self.get(ref)
+        except OutsideError:
+            return None
         run = (body["metadata"].get("labels") or {}).get(RUN)
         return there if run and there.meta.run == run else None
 
@@ -205,25 +206,27 @@ class ChaosMesh:
         """Read ``refs`` every ``poll`` until ``until`` holds for each; None stands for an object gone.
 
         Answers with the last states at the latest after ``within``; whether they are what was
-        waited for, the caller asks again. A read that fails is repeated until then, and only raised
-        where the last one fails.
+        waited for, the caller asks again. A read that fails is repeated, for 10 s at most in which
+        none succeeds; then, or where the last one fails, its ``UnreachableError`` is raised.
         """
         clock = self.api.clock
-        deadline = clock.now() + within
+        brisk = self.within(timeout=min(self.api.limits.timeout, _READ_TIMEOUT), attempts=1)
+        deadline, unread = Deadline(clock, within), Deadline(clock, _UNREAD_AT_MOST)
         while True:
             failure: UnreachableError | None = None
             try:
-                states = await self.read_all(refs)
+                states = await brisk.read_all(refs)
             except UnreachableError as error:
                 failure = error
             else:
+                unread = Deadline(clock, _UNREAD_AT_MOST)
                 if all(until(state) for state in states.values()):
                     return states
-            if clock.now() >= deadline:
-                if failure is not None:
-                    raise failure
+            if failure is not None and (unread.passed or deadline.passed):
+                raise failure
+            if deadline.passed:
                 return states
-            await clock.sleep(min(poll, deadline - clock.now()))
+            await deadline.rest(poll.total_seconds())
 
     async def read_all(self, refs: Iterable[Ref]) -> dict[Ref, FaultState | None]:
         """The states of ``refs``, read in parallel; None where the object is gone."""

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from gameday.clients.chaos_kinds import FAULT_KINDS, ONE_SHOT_ACTIONS, PAUSE, RECORDS_FINALIZER, RUN
 from gameday.clients.reading import count, mapping, sequence, text, texts
 from gameday.clients.times import duration, parsed
+from gameday.spec.kinds import FAULT_KINDS, ONE_SHOT_ACTIONS, PAUSE, RECORDS_FINALIZER, RUN
 
 _Json = Mapping[str, Any]
 

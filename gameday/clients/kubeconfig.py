@@ -21,6 +21,7 @@ from kubernetes.aio.config import ConfigException, incluster_config, kube_config
 
 from gameday.clients.loopback import is_loopback
 from gameday.errors import UnreachableError, UsageError
+from gameday.redaction import secret
 
 # A credential plugin may open a browser or ask a cloud; it must not hold a stop for ever.
 _CREDENTIALS_TIMEOUT_S = 20.0
@@ -35,6 +36,15 @@ def kubeconfig_paths() -> tuple[Path, ...]:
     named = os.environ.get("KUBECONFIG", "")
     parts = [part for part in named.split(_SEPARATOR) if part]
     return tuple(Path(part).expanduser() for part in parts) or (Path.home() / ".kube" / "config",)
+
+
+def current_context() -> str:
+    """The current context of the kubeconfig, "" where there is none or it cannot be read."""
+    existing = [path for path in kubeconfig_paths() if path.is_file()]
+    try:
+        return _current(_merged(existing, "kubeconfig")) if existing else ""
+    except UsageError:
+        return ""
 
 
 async def open_client(context: str | None) -> tuple[ApiClient, Callable[[], Awaitable[None]]]:
@@ -64,6 +74,7 @@ async def _configure(configuration: Configuration, context: str | None) -> None:
     existing = [path for path in kubeconfig_paths() if path.is_file()]
     if existing:
         await _from_files(configuration, existing, context)
+        _keep_secret(configuration)
     elif os.environ.get("KUBECONFIG") or not os.environ.get("KUBERNETES_SERVICE_HOST"):
         missing = ", ".join(str(path) for path in kubeconfig_paths())
         raise UsageError(f"There is no kubeconfig: {missing} does not exist.", hint=_HINT)
@@ -73,6 +84,14 @@ async def _configure(configuration: Configuration, context: str | None) -> None:
             official.load_incluster_config(configuration)
         except (ConfigException, OSError) as error:
             raise UsageError(f"The pod's service account cannot be used: {error}", hint=_HINT) from error
+        _keep_secret(configuration)
+
+
+def _keep_secret(configuration: Configuration) -> None:
+    """Have the credentials hidden wherever they would appear; a token stands behind ``Bearer``."""
+    for value in (*configuration.api_key.values(), configuration.password):
+        if value:
+            secret(str(value).rpartition(" ")[2])
 
 
 async def _from_files(configuration: Configuration, paths: list[Path], context: str | None) -> None:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from gameday.clients.failures import SYSTEM, from_answer, shortened, status_message
 from gameday.clients.kubeconfig import open_client
 from gameday.clients.selectors import Labels, selector
-from gameday.clients.times import parsed
+from gameday.clients.times import parsed, written
 from gameday.clients.transport import Api, Json, Limits
 from gameday.clients.types import (
     Access,
@@ -27,10 +27,12 @@ from gameday.clients.types import (
     Pod,
     ServiceAnswer,
     Workload,
+    controller_of,
 )
 from gameday.clock import Clock
 from gameday.errors import ConflictError, NotFoundError, UnreachableError
 
+_RESTARTED = "kubectl.kubernetes.io/restartedAt"
 _SLICES_OF = "kubernetes.io/service-name"
 _BODY_LIMIT = 200
 
@@ -129,6 +131,29 @@ class Cluster:
         doing = f"list {kind.lower()}s{_in(namespace)}"
         items = await self.api.items(path, labels=selector(labels), doing=doing)
         return [Workload.read(kind, item) for item in items]
+
+    async def workload(self, kind: str, namespace: str, name: str) -> Workload:
+        """One Deployment, StatefulSet or DaemonSet. Raises ``NotFoundError``."""
+        doing = f"read the {kind} {namespace}/{name}"
+        return Workload.read(kind, await self.api.get(_workload_path(kind, namespace, name), doing=doing))
+
+    async def restart(self, workload: Workload, at: datetime) -> Workload:
+        """Begin a rolling restart, as ``kubectl rollout restart`` does. ``at`` is written down with it."""
+        annotations = {_RESTARTED: written(at)}
+        return Workload.read(
+            workload.kind,
+            await self.api.patch(
+                _workload_path(workload.kind, workload.namespace, workload.name),
+                {"spec": {"template": {"metadata": {"annotations": annotations}}}},
+                doing=f"restart the {workload}",
+            ),
+        )
+
+    async def owner_of_replica_set(self, namespace: str, name: str) -> str:
+        """``Kind/name`` of what controls a ReplicaSet, "" where nothing does. Raises ``NotFoundError``."""
+        path = f"/apis/apps/v1/namespaces/{quote(namespace)}/replicasets/{quote(name)}"
+        found = await self.api.get(path, doing=f"read the replicaset {namespace}/{name}")
+        return controller_of(found["metadata"])
 
     async def endpoints(self, namespace: str) -> dict[str, Endpoints]:
         """By service of ``namespace``: how many addresses take its traffic."""
@@ -281,6 +306,10 @@ class Cluster:
 
 def _in(namespace: str) -> str:
     return f" in {namespace}" if namespace else " in all namespaces"
+
+
+def _workload_path(kind: str, namespace: str, name: str) -> str:
+    return f"/apis/apps/v1/namespaces/{quote(namespace)}/{kind.lower()}s/{quote(name)}"
 
 
 def _pod_path(namespace: str, name: str) -> str:

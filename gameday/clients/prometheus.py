@@ -14,7 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, Self
@@ -27,10 +27,16 @@ from urllib3.util import Retry
 from gameday.clients.failures import shortened
 from gameday.clients.loopback import is_loopback
 from gameday.clock import Clock
+from gameday.errors import UsageError
+from gameday.settings import Settings
+from gameday.spec.platform import Environment
 
 LONGEST_TIMEOUT: Final = timedelta(seconds=5)
 _THREADS = 8
 _CONNECT_S = 1.5
+# Tells the answers to several questions apart that were asked as one.
+_NUMBER = "gameday_question"
+_NO_SERIES = "Prometheus has no such series"
 # The client's timeout is one for each read: an answer that trickles in, or a question that waits for
 # a thread, is given up this much later.
 _GRACE_S = 0.5
@@ -92,7 +98,7 @@ class Reading:
         Each of ``expected`` has an entry, whatever came. Series without the label stand under "".
         Several series of one value cannot be one answer: that is an error of the query, not a choice.
         """
-        missing = self.failure or Unknown(Why.EMPTY, "Prometheus has no such series")
+        missing = self.failure or Unknown(Why.EMPTY, _NO_SERIES)
         found: dict[str, Measurement | Unknown] = dict.fromkeys(expected, missing)
         found |= {gap.labels.get(label, ""): gap.unknown for gap in self.gaps}
         found |= {one.labels.get(label, ""): one for one in self.measurements}
@@ -143,6 +149,18 @@ class RangeReading:
     failure: Unknown | None = None
 
 
+class _InTheBody(requests.Session):
+    """Sends parameters as a form: of an address, requests goes through every letter three times.
+
+    Some servers, and proxies before them, also mind long addresses.
+    """
+
+    def request(self, method: str | bytes, url: str | bytes, **options: Any) -> requests.Response:  # type: ignore[override]  # no more is asked of it
+        """POST ``url``, with ``params`` in the body, whatever ``method`` is."""
+        options["data"] = options.pop("params", None)
+        return super().request("POST", url, **options)
+
+
 class Prometheus:
     """One Prometheus server. Its methods never raise for what the server does; they say ``Unknown``."""
 
@@ -151,19 +169,24 @@ class Prometheus:
         self.url = url.rstrip("/")
         self.timeout = min(timeout, LONGEST_TIMEOUT)
         self._clock = clock
-        session = requests.Session()
-        session.trust_env = not is_loopback(self.url)
         # A slow answer is not asked for again: the load that made it slow would only grow.
         retry = Retry(
             total=2,
             read=False,
+            allowed_methods=None,  # whatever the method, a question changes nothing
             backoff_factor=0.1,
             backoff_jitter=0.1,
             status_forcelist=(502, 503, 504),
             raise_on_status=False,
             respect_retry_after_header=False,
         )
-        self._server = PrometheusConnect(self.url, retry=retry, session=session)
+        sessions = requests.Session(), _InTheBody()
+        for session in sessions:
+            session.trust_env = not is_loopback(self.url)
+        self._server, self._server_of_long = (
+            PrometheusConnect(self.url, retry=retry, session=session) for session in sessions
+        )
+        self._too_slow_together = False
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="prometheus")
 
     async def __aenter__(self) -> Self:
@@ -176,14 +199,35 @@ class Prometheus:
         """Let go of the connections; what is still asked is not waited for."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._server.close()
+        self._server_of_long.close()
 
     async def instant(self, query: str, at: datetime | None = None) -> Reading:
         """Ask for the values at ``at`` (None: now, by the server's own clock)."""
+        return await self._instant(self._server, query, at)
+
+    async def _instant(self, server: PrometheusConnect, query: str, at: datetime | None = None) -> Reading:
         params = {"time": f"{at.timestamp():.3f}"} if at else {}
-        answer = await self._ask(lambda seconds: self._server.custom_query(query, params, timeout=seconds))
+        answer = await self._ask(lambda seconds: server.custom_query(query, params, timeout=seconds))
         if isinstance(answer, Unknown):
             return Reading(query, failure=answer)
         return _reading(query, answer)
+
+    async def instants(self, queries: Iterable[str]) -> dict[str, Reading]:
+        """Ask for the values of several queries now, each with an answer of its own.
+
+        Asked as one question where Prometheus takes it: one call, all of one moment. Where it refuses
+        that, each is asked by itself, so that a bad query spoils no other. Where that took too long,
+        this answer is a timeout, and from then on each is asked by itself.
+        """
+        wanted = list(dict.fromkeys(queries))
+        if len(wanted) > 1 and not self._too_slow_together:
+            answer = await self._instant(self._server_of_long, _joined(wanted))
+            why = answer.failure.reason if answer.failure else None
+            self._too_slow_together = why is Why.TIMEOUT
+            if why is not Why.ERROR:
+                return _parted(wanted, answer)
+        answers = await asyncio.gather(*(self.instant(query) for query in wanted))
+        return dict(zip(wanted, answers, strict=True))
 
     async def range(self, query: str, start: datetime, end: datetime, step: timedelta) -> RangeReading:
         """Ask for the values from ``start`` to ``end``, both rounded to seconds, every ``step``."""
@@ -195,7 +239,7 @@ class Prometheus:
             return RangeReading(query, failure=answer)
         series = tuple(_series(one) for one in answer)
         if not any(one.points for one in series):
-            detail = "no series has a value in that time" if series else "Prometheus has no such series"
+            detail = "no series has a value in that time" if series else _NO_SERIES
             return RangeReading(query, series, Unknown(Why.NAN if series else Why.EMPTY, detail))
         return RangeReading(query, series)
 
@@ -205,7 +249,10 @@ class Prometheus:
         An instant query shows the last value for five minutes after scraping has stopped. This
         tells when that is the case.
         """
-        reading = await self.instant(f"max(timestamp(up{{job={_quoted(job)}}}))")
+        return self.age(job, await self.instant(newest_scrape(job)))
+
+    def age(self, job: str, reading: Reading) -> timedelta | Unknown:
+        """The same, from the answer to ``newest_scrape``."""
         newest = reading.single()
         if isinstance(newest, Unknown):
             if newest.reason is Why.EMPTY or (reading.failure is None and not reading.measurements):
@@ -213,6 +260,8 @@ class Prometheus:
                     Why.EMPTY, f"no target of the job {job!r} was scraped in the last five minutes"
                 )
             return newest
+        if not math.isfinite(newest.value):
+            return Unknown(Why.NAN, f"the newest scrape is at {newest.value:g}")
         scraped = datetime.fromtimestamp(newest.value, UTC)
         return max(self._clock.now() - scraped, timedelta(0))
 
@@ -233,6 +282,23 @@ class Prometheus:
                 return await loop.run_in_executor(self._threads, lambda: _answered(question, seconds))
         except TimeoutError:
             return Unknown(Why.TIMEOUT, f"{self.url} did not answer within {seconds:g} s")
+
+
+def newest_scrape(job: str) -> str:
+    """The query for the time of the newest scrape of ``job``; ``Prometheus.age`` reads its answer."""
+    return f"max(timestamp(up{{job={_quoted(job)}}}))"
+
+
+def prometheus_url(settings: Settings, environment: Environment) -> str:
+    """Where this environment's Prometheus is. Raises ``UsageError`` where nobody said."""
+    url = environment.prometheus_url or settings.prometheus_url
+    if url is None:
+        raise UsageError(
+            f"No Prometheus is known for {environment.name}",
+            hint="Set GAMEDAY_PROMETHEUS_URL, or prometheusUrl of the environment in platform.yaml; "
+            "or try --sandbox.",
+        )
+    return url
 
 
 def _answered(question: Callable[[Any], Any], seconds: float) -> list[Any] | Unknown:
@@ -259,6 +325,39 @@ def _told(text: str) -> str:
     return shortened(f"{head.strip()}: {told}", 200)
 
 
+def _joined(queries: Iterable[str]) -> str:
+    """One question whose series say to which of ``queries`` they are the answer."""
+    # A line of its own for each bracket: a query may end with a comment.
+    return " or ".join(
+        f'label_replace((\n{query}\n), "{_NUMBER}", "{number}", "", "")'
+        for number, query in enumerate(queries)
+    )
+
+
+def _parted(queries: Iterable[str], answer: Reading) -> dict[str, Reading]:
+    """The answer to each of ``queries``, out of the one to all of them."""
+    return {query: _part(query, str(number), answer) for number, query in enumerate(queries)}
+
+
+def _part(query: str, number: str, answer: Reading) -> Reading:
+    measurements = tuple(
+        replace(one, labels=_own(one.labels))
+        for one in answer.measurements
+        if one.labels.get(_NUMBER) == number
+    )
+    gaps = tuple(
+        replace(one, labels=_own(one.labels)) for one in answer.gaps if one.labels.get(_NUMBER) == number
+    )
+    failure = answer.failure
+    if failure is None and not measurements and not gaps:
+        failure = Unknown(Why.EMPTY, _NO_SERIES)
+    return Reading(query, measurements, gaps, failure)
+
+
+def _own(labels: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in labels.items() if name != _NUMBER}
+
+
 def _reading(query: str, answer: list[Any]) -> Reading:
     if _is_scalar(answer):
         answer = [{"metric": {}, "value": answer}]
@@ -267,14 +366,14 @@ def _reading(query: str, answer: list[Any]) -> Reading:
         labels = item.get("metric") or {}
         moment, text = item.get("value") or (0.0, "NaN")  # a native histogram has no value
         value = float(text)
-        if math.isfinite(value):
-            measurements.append(Measurement(labels, value, datetime.fromtimestamp(moment, UTC)))
-        else:
+        if math.isnan(value):
             gaps.append(
                 Gap(labels, Unknown(Why.NAN, f"the value is {text}: there was nothing to compute it from"))
             )
+        else:  # infinite ones too: beyond the last bucket is past every limit, not unknown
+            measurements.append(Measurement(labels, value, datetime.fromtimestamp(moment, UTC)))
     if not measurements and not gaps:
-        return Reading(query, failure=Unknown(Why.EMPTY, "Prometheus has no such series"))
+        return Reading(query, failure=Unknown(Why.EMPTY, _NO_SERIES))
     return Reading(query, tuple(measurements), tuple(gaps))
 
 

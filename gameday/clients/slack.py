@@ -28,6 +28,7 @@ from slack_sdk.webhook.async_client import AsyncWebhookClient
 from gameday.clients.failures import shortened
 from gameday.clients.loopback import is_loopback
 from gameday.errors import NotAllowedError, NotFoundError, OutsideError, RejectedError, UnreachableError
+from gameday.redaction import redacted
 from gameday.settings import Settings
 
 SYSTEM: Final = "Slack"
@@ -71,11 +72,12 @@ class Message:
 
     def for_slack(self) -> str:
         """The message in Slack's mrkdwn, escaped and not too long."""
-        lines = [f"*{escaped(self.title)}*"] if self.title else []
+        lines = [f"*{escaped(_joined(self.title))}*"] if self.title else []
         lines += [escaped(self.text)] if self.text else []
-        lines += [f"*{escaped(name)}:* {escaped(value)}" for name, value in self.fields.items()]
+        lines += [f"*{escaped(name)}:* {escaped(_joined(value))}" for name, value in self.fields.items()]
         tail = f"\n<{_address(self.link[1])}|{escaped(self.link[0])}>" if self.link else ""
-        return _fitting("\n".join(lines), LONGEST_TEXT - len(tail)) + tail
+        # After escaping: an address is hidden as well as the text.
+        return _fitting(redacted("\n".join(lines)), LONGEST_TEXT - len(tail)) + redacted(tail)
 
     def for_terminal(self) -> str:
         """The message as lines of plain text."""
@@ -83,7 +85,7 @@ class Message:
         lines += [self.text] if self.text else []
         lines += [f"{name}: {value}" for name, value in self.fields.items()]
         lines += [f"{self.link[0]}: {self.link[1]}"] if self.link else []
-        return "\n".join(lines)
+        return redacted("\n".join(lines))
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +319,11 @@ class Terminal:
         """Say it as the new head."""
         self._say(f"{thread.channel} = {message.for_terminal()}")
         return thread
+
+
+def _joined(text: str) -> str:
+    """``text`` in one line: a second one could pretend to be another field."""
+    return " ".join(text.split())
 
 
 def escaped(text: str) -> str:

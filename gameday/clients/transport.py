@@ -7,11 +7,13 @@ a server newer than the models cannot break a stop. What the JSON means is for i
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import aiohttp
 from kubernetes.aio.client import ApiClient
@@ -22,6 +24,7 @@ from gameday.clock import Clock
 from gameday.errors import ConflictError, UnreachableError
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 MERGE_PATCH: Final = "application/merge-patch+json"
 _JSON: Final = "application/json"
@@ -130,27 +133,44 @@ class Api:
         metadata_only: bool = False,
     ) -> list[Json]:
         """Every object of a collection."""
-        query = {"limit": str(_PAGE)}
-        if labels:
-            query["labelSelector"] = labels
-        if fields:
-            query["fieldSelector"] = fields
+        found, _ = await self.listing(
+            path, _itself, doing=doing, labels=labels, fields=fields, metadata_only=metadata_only
+        )
+        return found
+
+    async def listing(
+        self,
+        path: str,
+        read: Callable[[Json], T],
+        *,
+        doing: str,
+        labels: str = "",
+        fields: str = "",
+        metadata_only: bool = False,
+    ) -> tuple[list[T], str]:
+        """What ``read`` makes of every object, and the resourceVersion from which a watch goes on.
+
+        Whole objects are held for one page at most.
+        """
+        query = {"limit": str(_PAGE)} | selecting(labels, fields)
         accept = METADATA_ONLY if metadata_only else _JSON
         try:
-            return await self._pages(path, dict(query), accept, doing)
+            return await self._pages(path, read, dict(query), accept, doing)
         except ConflictError:  # 410: the pages grew older than the server remembers
             del query["limit"]
-            return await self._pages(path, query, accept, doing)
+            return await self._pages(path, read, query, accept, doing)
 
-    async def _pages(self, path: str, query: dict[str, str], accept: str, doing: str) -> list[Json]:
-        found: list[Json] = []
+    async def _pages(
+        self, path: str, read: Callable[[Json], T], query: dict[str, str], accept: str, doing: str
+    ) -> tuple[list[T], str]:
+        found: list[T] = []
         while True:
             page = await self._page(path, dict(query), accept, doing)
-            found.extend(page["items"])
-            following = (page.get("metadata") or {}).get("continue")
-            if not following:
-                return found
-            query["continue"] = following
+            found.extend(read(item) for item in page["items"])
+            metadata = page.get("metadata") or {}
+            if not metadata.get("continue"):
+                return found, str(metadata.get("resourceVersion", ""))
+            query["continue"] = metadata["continue"]
 
     async def _page(self, path: str, query: Mapping[str, str], accept: str, doing: str) -> Json:
         page = await self._repeated(lambda: self.once("GET", path, query=query, accept=accept, doing=doing))
@@ -193,24 +213,63 @@ class Api:
     ) -> Answer:
         """One call, whatever the status of its answer. Raises ``UnreachableError`` without an answer."""
         seconds = self.limits.timeout.total_seconds()
-        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=seconds * _CONNECT_SHARE)
-        content = MERGE_PATCH if method == "PATCH" else _JSON
+        limits = aiohttp.ClientTimeout(total=seconds, sock_connect=seconds * _CONNECT_SHARE)
         try:
-            method, url, headers, payload, _ = await self._client.param_serialize(
-                method,
-                path,
-                query_params=list((query or {}).items()),
-                header_params={"Accept": accept, "Content-Type": content},
-                body=body,
-                auth_settings=["BearerToken"],
-            )
-            response = await self._client.call_api(method, url, headers, payload, _request_timeout=timeout)
-            data: bytes = await response.read()  # type: ignore[no-untyped-call]  # the SDK's is untyped
+            response = await self._begin(method, path, body, query, accept, limits)
+            data: bytes = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise from_connection(error, host=self.host, doing=doing, seconds=seconds) from error
         return Answer(response.status, data, response.headers.get("Content-Type", ""))
 
+    async def _begin(
+        self,
+        method: str,
+        path: str,
+        body: Json | None,
+        query: Mapping[str, str] | None,
+        accept: str,
+        limits: aiohttp.ClientTimeout,
+    ) -> Any:
+        """The beginning of an answer, as the SDK wraps it; its body is still to be read."""
+        content = MERGE_PATCH if method == "PATCH" else _JSON
+        method, url, headers, payload, _ = await self._client.param_serialize(
+            method,
+            path,
+            query_params=list((query or {}).items()),
+            header_params={"Accept": accept, "Content-Type": content},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        return await self._client.call_api(method, url, headers, payload, _request_timeout=limits)
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, *, query: Mapping[str, str], doing: str, lasts: timedelta
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The lines of an answer that goes on, for ``lasts`` at most, while the context is open.
+
+        It must begin within the time of any call. Raises an ``OutsideError`` where it does not, and
+        where the connection breaks.
+        """
+        seconds = self.limits.timeout.total_seconds()
+        limits = aiohttp.ClientTimeout(total=lasts.total_seconds(), sock_connect=seconds * _CONNECT_SHARE)
+        try:
+            async with asyncio.timeout(seconds):
+                answer = await self._begin("GET", path, None, query, _JSON, limits)
+            response: aiohttp.ClientResponse = answer.response
+            async with response:
+                if response.status == 401 and self._reauthenticate is not None:
+                    await self._reauthenticate()
+                if response.status != 200:
+                    raise from_answer(response.status, await response.read(), doing=doing)
+                yield aiter(response.content)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise from_connection(error, host=self.host, doing=doing, seconds=seconds) from error
+
     async def _repeated(self, call: Callable[[], Awaitable[Json]]) -> Json:
+        if self.limits.attempts == 1:
+            return await call()
+
         async def tried() -> Json:
             return await call()
 
@@ -228,3 +287,13 @@ class Api:
 
     async def _sleep(self, seconds: float) -> None:
         await self.clock.sleep(timedelta(seconds=seconds))
+
+
+def selecting(labels: str, fields: str) -> dict[str, str]:
+    """The query that chooses objects by label and by field, in the API server's own syntax."""
+    chosen = {"labelSelector": labels, "fieldSelector": fields}
+    return {key: value for key, value in chosen.items() if value}
+
+
+def _itself(item: Json) -> Json:
+    return item

@@ -57,7 +57,7 @@ class Pod:
             deleting=parsed(meta.get("deletionTimestamp")),
             started_at=parsed(status.get("startTime")),
             host_network=bool(spec.get("hostNetwork", False)),
-            owner=_owner(meta),
+            owner=controller_of(meta),
             ready_since=_true_since(status, "Ready"),
         )
 
@@ -75,11 +75,24 @@ class Workload:
     updated: int
     labels: Mapping[str, str]
     match_labels: Mapping[str, str]
+    total: int = 0
+    generation: int = 0
+    observed_generation: int = 0
+    paused: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
 
     @property
     def whole(self) -> bool:
         """Whether every pod that is wanted is ready."""
         return self.ready >= self.desired
+
+    @property
+    def rolled_out(self) -> bool:
+        """Whether the controller has seen the newest template, and every pod is of it and available."""
+        seen = self.observed_generation >= self.generation
+        return seen and self.total <= self.updated and min(self.updated, self.available) >= self.desired
 
     @classmethod
     def read(cls, kind: str, item: _Json) -> Self:
@@ -96,6 +109,10 @@ class Workload:
             updated=int(status.get("updatedReplicas", status.get("updatedNumberScheduled", ready)) or 0),
             labels=meta.get("labels") or {},
             match_labels=(spec.get("selector") or {}).get("matchLabels") or {},
+            total=int(status.get("replicas", status.get("currentNumberScheduled", 0)) or 0),
+            generation=int(meta.get("generation", 0)),
+            observed_generation=int(status.get("observedGeneration", 0)),
+            paused=bool(spec.get("paused", False)),
         )
 
 
@@ -276,7 +293,8 @@ def _true_since(status: _Json, wanted: str) -> datetime | None:
     return next((parsed(one.get("lastTransitionTime")) for one in held), None)
 
 
-def _owner(meta: _Json) -> str:
+def controller_of(meta: _Json) -> str:
+    """``Kind/name`` of what controls the object with this metadata, "" where nothing does."""
     owners = meta.get("ownerReferences") or ()
     return next((f"{one['kind']}/{one['name']}" for one in owners if one.get("controller")), "")
 

@@ -100,3 +100,76 @@ faults = Table(
     Column("pods", JSON, nullable=False),
     Column("proof", Text, nullable=False),
 )
+
+approval_requests = Table(
+    "approval_requests",
+    metadata,
+    Column("request", String(80), primary_key=True),
+    Column("subject", String(63), nullable=False, index=True),
+    Column("kind", String(16), nullable=False),
+    Column("demand", String(16), nullable=False),
+    Column("needed", Integer, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("requested_by", Text, nullable=False),
+    Column("approvers", JSON, nullable=False),
+    Column("checklist", JSON, nullable=False),
+    Column("details", JSON, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("until", UtcDateTime),
+)
+
+approval_answers = Table(
+    "approval_answers",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("request", ForeignKey("approval_requests.request"), nullable=False, index=True),
+    Column("who", Text, nullable=False),
+    Column("decision", String(16), nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("source", String(24), nullable=False),
+    Column("confirmed", JSON, nullable=False),
+    Column("objection", Text, nullable=False),
+)
+
+# One row a request at most: whoever is first decides what became of it.
+approval_closings = Table(
+    "approval_closings",
+    metadata,
+    Column("request", ForeignKey("approval_requests.request"), primary_key=True),
+    Column("outcome", String(16), nullable=False),
+    Column("by", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("run", String(63)),
+)
+
+proposals = Table(
+    "proposals",
+    metadata,
+    Column("proposal", ForeignKey("approval_requests.request"), primary_key=True),
+    Column("experiment", String(40), nullable=False, index=True),
+    Column("environment", String(40), nullable=False),
+    Column("duration", String(24)),
+    Column("reason", Text, nullable=False),
+    Column("not_before", UtcDateTime, nullable=False),
+    Column("valid_until", UtcDateTime, nullable=False),
+    Column("plan", JSON, nullable=False),
+)
+
+# Text, not JSON or a moment: what is hashed must come back as it was written, to the letter.
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("at", String(40), nullable=False),
+    Column("action", String(24), nullable=False),
+    Column("by", Text, nullable=False),
+    Column("source", String(40), nullable=False),
+    Column("host", Text, nullable=False),
+    Column("process", Text, nullable=False),
+    Column("run", String(63), nullable=False, index=True),
+    Column("detail", Text, nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+)

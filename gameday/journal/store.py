@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -17,19 +17,16 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from sqlalchemy import Connection, event, insert, select, update
-from sqlalchemy.engine import make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, InvalidRequestError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.schema import CreateIndex, CreateTable
-from tenacity import retry, retry_if_exception, stop_after_delay, wait_random
 
-from gameday.errors import GamedayError, UsageError
+from gameday.errors import GamedayError
+from gameday.journal.append_only import protect_audit
+from gameday.journal.engine import make_engine, must_open, sqlite_file
 from gameday.journal.schema import events, faults, metadata, observations, runs
-
-_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+from gameday.redaction import redacted, redacted_data
 
 
 class Verdict(StrEnum):
@@ -106,72 +103,16 @@ class FaultRecord:
     proof: str = ""
 
 
-def _sqlite_file(url: str) -> Path | None:
-    parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite" and parsed.database not in {None, "", ":memory:"}:
-        return Path(str(parsed.database))
-    return None
-
-
-def _make_engine(url: str) -> AsyncEngine:
-    try:
-        file = _sqlite_file(url)
-        engine = create_async_engine(url)
-    except (ArgumentError, InvalidRequestError, ImportError, ValueError) as error:
-        raise UsageError(
-            f"GAMEDAY_DATABASE_URL is not a usable database URL ({error})",
-            hint="Expected sqlite+aiosqlite:///PATH or postgresql+asyncpg://USER@HOST/DATABASE.",
-        ) from None
-    if file is not None:
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise JournalError(f"{file.parent}: the journal's directory cannot be made ({error})") from None
-
-        @event.listens_for(engine.sync_engine, "connect")
-        def _tune(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-            cursor = connection.cursor()
-            # First, so that the others wait too while another process opens the same file.
-            cursor.execute("PRAGMA busy_timeout=10000")
-            cursor.execute("PRAGMA synchronous=NORMAL")
-            cursor.execute("PRAGMA foreign_keys=ON")
-            cursor.close()
-
-    return engine
-
-
 P = ParamSpec("P")
 T = TypeVar("T")
+Owner = TypeVar("Owner")
 
 
-def _must_open(file: Path) -> None:
-    """Raise ``JournalError`` where ``file`` cannot be a database; have it written ahead where it can.
-
-    Asked of SQLite itself: the asynchronous driver leaves a thread behind where it cannot open a
-    file, and that thread then complains to the terminal.
-    """
+async def _opened(file: Path) -> None:
     try:
-        with closing(sqlite3.connect(file, timeout=10)) as connection:
-            _write_ahead(connection)
+        await asyncio.to_thread(must_open, file)
     except sqlite3.Error as error:
         raise _failed(file.as_posix(), error) from error
-
-
-def _is_busy(error: BaseException) -> bool:
-    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF in _BUSY
-
-
-@retry(
-    retry=retry_if_exception(_is_busy),
-    wait=wait_random(0.01, 0.05),
-    stop=stop_after_delay(10),
-    reraise=True,
-)
-def _write_ahead(connection: sqlite3.Connection) -> None:
-    # Readers never wait for the writer, and a killed writer leaves a whole file. The mode stays with
-    # the file. SQLite does not wait for others when it changes, whatever its timeout: so we try again.
-    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-        connection.execute("PRAGMA journal_mode=WAL")
 
 
 def _failed(where: str, cause: object) -> JournalError:
@@ -181,16 +122,16 @@ def _failed(where: str, cause: object) -> JournalError:
     )
 
 
-def _to_its_end(
-    method: Callable[Concatenate[Journal, P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate[Journal, P], Coroutine[Any, Any, T]]:
+def to_its_end(
+    method: Callable[Concatenate[Owner, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Owner, P], Coroutine[Any, Any, T]]:
     """Let a call come to its end although the caller is cancelled meanwhile; then cancel the caller.
 
     A transaction that is given up half-way keeps SQLite's lock, and whoever writes next waits for it.
     """
 
     @wraps(method)
-    async def whole(self: Journal, /, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def whole(self: Owner, /, *args: P.args, **kwargs: P.kwargs) -> T:
         task = asyncio.ensure_future(method(self, *args, **kwargs))
         interruption: asyncio.CancelledError | None = None
         while not task.done():
@@ -223,19 +164,29 @@ class Journal:
 
         Raises ``UsageError`` for a bad URL and ``JournalError`` where the database does not answer.
         """
-        engine = _make_engine(url)
+        try:
+            engine = make_engine(url)
+        except OSError as error:
+            raise JournalError(
+                f"{error.filename}: the journal's directory cannot be made ({error})"
+            ) from None
         try:
             journal = cls(engine)
-            if (file := _sqlite_file(url)) is not None:
-                await asyncio.to_thread(_must_open, file)
-            async with journal._transaction() as connection:
+            if (file := sqlite_file(url)) is not None:
+                await _opened(file)
+            async with journal.transaction() as connection:
                 await connection.run_sync(_create_tables)
             yield journal
         finally:
             await engine.dispose()
 
     @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """All or nothing: what is executed meanwhile is committed at the end.
+
+        For what else is kept in the journal (approvals, the audit trail); a method that uses it is
+        to be ``to_its_end``. Raises ``JournalError``.
+        """
         try:
             async with self._engine.begin() as connection:
                 yield connection
@@ -244,62 +195,91 @@ class Journal:
             where = self._engine.url.render_as_string(hide_password=True)
             raise _failed(where, cause) from error
 
-    @_to_its_end
+    @to_its_end
     async def begin(self, record: RunRecord) -> None:
         """Write a run down for the first time."""
-        values = {name: getattr(record, name) for name in RunRecord.__dataclass_fields__}
-        async with self._transaction() as connection:
+        values = redacted_data({name: getattr(record, name) for name in RunRecord.__dataclass_fields__})
+        async with self.transaction() as connection:
             await connection.execute(insert(runs).values(**values))
 
-    @_to_its_end
+    @to_its_end
     async def amend(self, /, run: str, **values: Any) -> None:
         """Change columns of a run: its plan, its verdict, its end."""
-        async with self._transaction() as connection:
-            await connection.execute(update(runs).where(runs.c.run == run).values(**values))
+        async with self.transaction() as connection:
+            await connection.execute(update(runs).where(runs.c.run == run).values(**redacted_data(values)))
 
-    @_to_its_end
+    @to_its_end
+    async def conclude(
+        self, run: str, verdict: Verdict, why: str, at: datetime, story: Sequence[Event] = ()
+    ) -> bool:
+        """Give a run its verdict and its end, with the events that tell of it: all of it or nothing.
+
+        Answers False, and changes nothing, where it had a verdict already: several may want to close
+        the record of a run that died, and the first of them does.
+        """
+        open_run = (runs.c.run == run) & runs.c.verdict.is_(None)
+        values = {"verdict": verdict.value, "summary": redacted(why), "ended_at": at}
+        async with self.transaction() as connection:
+            closed = await connection.execute(update(runs).where(open_run).values(**values))
+            if closed.rowcount and story:
+                await connection.execute(
+                    insert(events),
+                    [
+                        {"run": run, "at": one.at, "kind": one.kind}
+                        | {"message": redacted(one.message), "data": redacted_data(one.data)}
+                        for one in story
+                    ],
+                )
+        return bool(closed.rowcount)
+
+    @to_its_end
     async def append(self, entry: Event) -> int:
         """Write an event down; returns its number, which only grows."""
         values = {"run": entry.run, "at": entry.at, "kind": entry.kind}
-        async with self._transaction() as connection:
+        async with self.transaction() as connection:
             result = await connection.execute(
-                insert(events).values(**values, message=entry.message, data=dict(entry.data))
+                insert(events).values(
+                    **values, message=redacted(entry.message), data=redacted_data(entry.data)
+                )
             )
         key = result.inserted_primary_key
         return int(key[0]) if key else 0
 
-    @_to_its_end
+    @to_its_end
     async def observe(self, run: str, seen: Sequence[Observation], sample: Event) -> int:
         """Write one sample down: every signal and service of one moment, and its event."""
         rows = [
             {"run": run, **{name: getattr(one, name) for name in Observation.__dataclass_fields__}}
+            | {"unknown": redacted(one.unknown) if one.unknown else one.unknown}
             for one in seen
         ]
-        async with self._transaction() as connection:
+        async with self.transaction() as connection:
             if rows:
                 await connection.execute(insert(observations), rows)
             values = {"run": run, "at": sample.at, "kind": sample.kind}
             result = await connection.execute(
-                insert(events).values(**values, message=sample.message, data=dict(sample.data))
+                insert(events).values(
+                    **values, message=redacted(sample.message), data=redacted_data(sample.data)
+                )
             )
         key = result.inserted_primary_key
         return int(key[0]) if key else 0
 
-    @_to_its_end
+    @to_its_end
     async def put_fault(self, run: str, fault: FaultRecord) -> None:
         """Write a fault down, or what became of it."""
         values = {name: getattr(fault, name) for name in FaultRecord.__dataclass_fields__}
-        values["pods"] = list(fault.pods)
+        values |= {"pods": list(fault.pods), "proof": redacted(fault.proof)}
         same = (faults.c.run == run) & (faults.c.name == fault.name)
-        async with self._transaction() as connection:
+        async with self.transaction() as connection:
             changed = await connection.execute(update(faults).where(same).values(**values))
             if not changed.rowcount:
                 await connection.execute(insert(faults).values(run=run, **values))
 
-    @_to_its_end
+    @to_its_end
     async def find(self, run: str) -> RunRecord | None:
         """The run with this id, or the newest whose id begins or ends so."""
-        async with self._transaction() as connection:
+        async with self.transaction() as connection:
             query = select(runs).where(runs.c.run == run)
             row = (await connection.execute(query)).mappings().first()
             if row is None and run:
@@ -308,42 +288,42 @@ class Journal:
                 row = (await connection.execute(query)).mappings().first()
         return _run(row) if row is not None else None
 
-    @_to_its_end
+    @to_its_end
     async def of_flow_run(self, flow_run: str) -> RunRecord | None:
         """The run that this Prefect flow run carried out, if it got so far."""
-        async with self._transaction() as connection:
+        async with self.transaction() as connection:
             query = select(runs).where(runs.c.flow_run == flow_run).limit(1)
             row = (await connection.execute(query)).mappings().first()
         return _run(row) if row is not None else None
 
-    @_to_its_end
+    @to_its_end
     async def latest(self, limit: int = 20) -> list[RunRecord]:
         """The newest runs first."""
-        async with self._transaction() as connection:
+        async with self.transaction() as connection:
             query = select(runs).order_by(runs.c.started_at.desc()).limit(limit)
             rows = (await connection.execute(query)).mappings().all()
         return [_run(row) for row in rows]
 
-    @_to_its_end
+    @to_its_end
     async def events(self, run: str, after: int = 0) -> list[Event]:
         """The events of a run with numbers above ``after``, in order."""
-        async with self._transaction() as connection:
+        async with self.transaction() as connection:
             query = select(events).where(events.c.run == run, events.c.id > after).order_by(events.c.id)
             rows = (await connection.execute(query)).mappings().all()
         return [Event(**row) for row in rows]
 
-    @_to_its_end
+    @to_its_end
     async def faults(self, run: str) -> list[FaultRecord]:
         """The faults of a run, in the order in which they were asked for."""
-        async with self._transaction() as connection:
+        async with self.transaction() as connection:
             query = select(faults).where(faults.c.run == run).order_by(faults.c.requested_at, faults.c.name)
             rows = (await connection.execute(query)).mappings().all()
         return [FaultRecord(**{key: row[key] for key in FaultRecord.__dataclass_fields__}) for row in rows]
 
-    @_to_its_end
+    @to_its_end
     async def observations(self, run: str) -> list[Observation]:
         """Everything that was sampled in a run, in order."""
-        async with self._transaction() as connection:
+        async with self.transaction() as connection:
             query = select(observations).where(observations.c.run == run).order_by(observations.c.id)
             rows = (await connection.execute(query)).mappings().all()
         return [Observation(**{key: row[key] for key in Observation.__dataclass_fields__}) for row in rows]
@@ -355,6 +335,7 @@ def _create_tables(connection: Connection) -> None:
         connection.execute(CreateTable(table, if_not_exists=True))
         for index in table.indexes:
             connection.execute(CreateIndex(index, if_not_exists=True))
+    protect_audit(connection)
 
 
 def _run(row: Mapping[Any, Any]) -> RunRecord:

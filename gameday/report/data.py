@@ -15,6 +15,7 @@ from gameday.errors import UsageError
 from gameday.journal.store import Event, FaultRecord, Journal, Observation, RunRecord
 from gameday.monitor.watch import Watch
 from gameday.plan.model import Plan
+from gameday.run.comeback import Comeback
 from gameday.run.recovery import STAGE as RECOVERY
 
 
@@ -26,8 +27,10 @@ class ReportData:
     plan: Plan | None
     events: Sequence[Event]
     faults: Sequence[FaultRecord]
+    baselines: Sequence[Baseline]
     impacts: Sequence[Impact]
     recovery: Mapping[str, Any]
+    comebacks: Sequence[Comeback]
     unproved: Sequence[str]
 
     def what(self, fault: FaultRecord) -> str:
@@ -40,6 +43,20 @@ class ReportData:
     def took(self) -> timedelta | None:
         """How long the run took; None where its end is not known."""
         return self.run.ended_at - self.run.started_at if self.run.ended_at is not None else None
+
+    @property
+    def execution_took(self) -> timedelta | None:
+        """How long stage after stage took; None where none began, or its end is not known."""
+        phases = [event for event in self.of("phase") if event.message != "Pre-experiment"]
+        if not phases:
+            return None
+        end = phases[1].at if len(phases) > 1 else self.run.ended_at
+        return end - phases[0].at if end is not None else None
+
+    def unit(self, signal: str) -> str:
+        """The unit of a signal that was watched; "" where it has none."""
+        watches = self.plan.watches if self.plan is not None else ()
+        return next((watch.unit for watch in watches if watch.name == signal), "")
 
     @property
     def hint(self) -> str:
@@ -70,8 +87,15 @@ async def collect(journal: Journal, run: str) -> ReportData:
         plan=plan,
         events=events,
         faults=await journal.faults(record.run),
+        baselines=baselines(events),
         impacts=impacts(plan.watches if plan else (), events, seen),
         recovery=recovered[-1] if recovered else {},
+        comebacks=[
+            Comeback.model_validate(one)
+            for event in events
+            if event.kind == "recovered"
+            for one in event.data["services"]
+        ],
         unproved=[event.message for event in events if event.kind == "warning"],
     )
 
@@ -84,10 +108,15 @@ def _in_short(event: Event) -> str:
     return event.message
 
 
+def baselines(events: Sequence[Event]) -> list[Baseline]:
+    """What was normal before the run, as it was last measured."""
+    stored = [event.data["baselines"] for event in events if event.kind == "baseline"]
+    return [Baseline.model_validate(one) for one in (stored[-1] if stored else ())]
+
+
 def impacts(watches: Sequence[Watch], events: Sequence[Event], seen: Sequence[Observation]) -> list[Impact]:
     """Before, worst and after of every signal and service that was sampled while faults were in."""
-    stored = [event.data["baselines"] for event in events if event.kind == "baseline"]
-    baselines = by_key(Baseline.model_validate(one) for one in (stored[-1] if stored else ()))
+    normal = by_key(baselines(events))
     found = []
     for watch in watches:
         own = [one for one in seen if one.signal == watch.name and one.value is not None]
@@ -99,7 +128,7 @@ def impacts(watches: Sequence[Watch], events: Sequence[Event], seen: Sequence[Ob
                     service,
                     unit=watch.unit,
                     lower_is_worse=_lower_is_worse(watch),
-                    baseline=baselines.get((watch.name, service)),
+                    baseline=normal.get((watch.name, service)),
                     during=[one.value for one in rows if one.stage != RECOVERY and one.value is not None],
                     after=[one.value for one in rows if one.stage == RECOVERY and one.value is not None],
                 )

@@ -5,14 +5,17 @@ Renders ``ReportData`` with one template; nothing is worked out here.
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from gameday.errors import GamedayError
 from gameday.report.data import ReportData
 from gameday.spec.base import format_duration
+from gameday.typed import STEERING
 
 
 class ReportError(GamedayError):
@@ -28,7 +31,7 @@ def _time(value: datetime) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+    return "-" if value is None else f"{value:+}" if math.isinf(value) else f"{value:.4g}"
 
 
 def _seconds(value: float | None) -> str:
@@ -41,15 +44,19 @@ def _whole(value: timedelta) -> str:
     return format_duration(timedelta(seconds=round(value.total_seconds())))
 
 
-def _cell(text: str) -> str:
+# The backslash first: one before a pipe would otherwise take the pipe's own away. A bracket opens a link
+# whose words lie, or a picture that tells its owner who reads.
+_MARKUP: Final = (("\\", "\\\\"), ("|", "\\|"), ("&", "&amp;"), ("<", "&lt;"), ("`", "\\`"), ("[", "\\["))
+
+
+def cell(text: str) -> str:
     """Text of one line that breaks neither a Markdown table nor the page around it."""
-    # The backslash first: one before a pipe would otherwise take the pipe's own away.
-    for mark, written in (("\\", "\\\\"), ("|", "\\|"), ("&", "&amp;"), ("<", "&lt;"), ("`", "\\`")):
+    for mark, written in _MARKUP:
         text = text.replace(mark, written)
-    return " ".join(text.split())
+    return " ".join(text.translate(dict.fromkeys(STEERING, " ")).split())
 
 
-_templates = Environment(
+templates = Environment(
     loader=PackageLoader("gameday.report"),
     undefined=StrictUndefined,
     autoescape=False,  # noqa: S701 - Markdown, not HTML; cells are escaped by the filter ``cell``
@@ -57,20 +64,20 @@ _templates = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
-_templates.filters.update(
+templates.filters.update(
     moment=_moment,
     time=_time,
     whole=_whole,
     number=_number,
     seconds=_seconds,
-    cell=_cell,
+    cell=cell,
     duration=format_duration,
 )
 
 
 def render(data: ReportData) -> str:
     """The report as Markdown."""
-    return _templates.get_template("run.md.j2").render(data=data, run=data.run, plan=data.plan)
+    return templates.get_template("run.md.j2").render(data=data, run=data.run, plan=data.plan)
 
 
 def write(data: ReportData, directory: Path) -> Path:

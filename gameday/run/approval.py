@@ -25,6 +25,7 @@ from gameday.journal.approvals import (
     Item,
     Kind,
     Outcome,
+    Proposal,
     Request,
 )
 from gameday.plan.model import Plan
@@ -126,6 +127,7 @@ class Gate:
         for dossier in await self._approvals.proposals_for(run.plan.experiment, run.plan.environment, now):
             request = dossier.request
             fits = request.digest == run.plan.digest and request.needed >= needed
+            fits = fits and _foreseen(run.plan, dossier.proposal)
             if not fits or proposal_state(dossier, now) is not ProposalState.APPROVED:
                 continue
             by = standing(request, dossier.answers).by
@@ -248,6 +250,13 @@ class Gate:
     async def _dossier(self, request: Request) -> Dossier:
         found = await self._approvals.of(request.request)
         return found or Dossier(request, (), None)
+
+
+def _foreseen(plan: Plan, proposal: Proposal | None) -> bool:
+    """Whether whoever approved ``proposal`` saw every rule that ``plan`` breaks: rules come later, too."""
+    told = proposal.plan.get("violations", ()) if proposal is not None else ()
+    seen = {(one.get("rule"), one.get("what"), one.get("value")) for one in told}
+    return {(one.rule, one.what, one.value) for one in plan.violations if not one.refuses} <= seen
 
 
 def changes(before: Plan, after: Plan) -> str:

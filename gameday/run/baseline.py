@@ -27,14 +27,13 @@ _MOST_POINTS: Final = 300
 async def judge_steady_state(run: Run, sampler: Sampler) -> None:
     """Look once and refuse where any ``expect`` does not hold or anything is unknown.
 
-    Learns which services have data, so that one that is missing later is noticed.
+    The sampler has learned then which services have data: one that is missing later is noticed.
     """
     readings = await sampler.look()
     reasons = grouped(unmet(run.plan.watches, readings))
     if reasons:
         raise RefusedError("The steady state does not hold before the run", reasons)
     run.findings.services = seen(readings)
-    sampler.services = run.findings.services
     count = len(run.plan.watches)
     await run.tell("check", f"The steady state holds: {count} signals of {_services(run)} services")
 
@@ -52,12 +51,14 @@ async def measure(run: Run) -> list[Baseline]:
     step = max(run.session.catalogue.platform.prometheus.scrape_interval, window / _MOST_POINTS)
     step = timedelta(seconds=max(1, round(step.total_seconds())))
     end = run.now()
+    # The platform's mean is made of services that are measured one by one.
+    watches = [watch for watch in run.plan.watches if watch.scope == "service"]
     answers = await asyncio.gather(
-        *(run.session.prometheus.range(watch.query, end - window, end, step) for watch in run.plan.watches)
+        *(run.session.prometheus.range(watch.query, end - window, end, step) for watch in watches)
     )
     found: list[Baseline] = []
     missing: list[str] = []
-    for watch, answer in zip(run.plan.watches, answers, strict=True):
+    for watch, answer in zip(watches, answers, strict=True):
         own = _summaries(watch, answer)
         found += own
         if not own:
@@ -68,7 +69,7 @@ async def measure(run: Run) -> list[Baseline]:
     run.findings.baselines = found
     await run.tell(
         "baseline",
-        f"Baseline over {format_duration(window)}: {len(found)} series of {len(run.plan.watches)} signals",
+        f"Baseline over {format_duration(window)}: {len(found)} series of {len(watches)} signals",
         window_s=window.total_seconds(),
         baselines=[one.model_dump(mode="json") for one in found],
     )

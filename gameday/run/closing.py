@@ -1,27 +1,56 @@
 """Why: a run that was cut off must not look as if it were still going on.
 
-Closes the record of a run whose process is gone: from a hook of Prefect, from a second execution of
-the same flow run, or from the next look at the journal.
+Closes the record of a run whose process is gone: from its watchdog, from a hook of Prefect, from a
+second execution of the same flow run, or from the next look at the journal.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+
 from gameday.clock import Clock
+from gameday.journal.audit import Action, Audit
 from gameday.journal.store import Event, Journal, RunRecord, Verdict
-from gameday.safety.stop_report import StopReport
+from gameday.safety.stop_report import Proof, StopReport
 
 
 async def close_cut_off(
-    journal: Journal, record: RunRecord, verdict: Verdict, why: str, report: StopReport | None, clock: Clock
+    journal: Journal,
+    record: RunRecord,
+    verdict: Verdict,
+    why: str,
+    report: StopReport | None,
+    clock: Clock,
+    *,
+    door: str,
 ) -> bool:
-    """Give a run that has none its verdict, with what the stop found. Answers whether it had none."""
-    if record.verdict is not None:
-        return False
-    for line in report.lines() if report is not None else ():
-        await journal.append(Event(record.run, clock.now(), "stop", line))
+    """Give a run that has none its verdict, with what the stop found. Answers whether it had none.
+
+    What became of the faults is written down whoever closed the record. ``door`` names in the audit
+    trail who did: ``watchdog``, ``hook``, ``flow``, ``command``.
+    """
+    now = clock.now()
+    audit = partial(Audit(journal).record, by=door, source=door, at=now, run=record.run)
+    if report is not None and report.outcomes:
+        await audit(Action.STOP, detail=report.gist())
+    if report is not None:
+        await _record_faults(journal, record.run, report, now)
+    lines = report.lines() if report is not None else []
     message = f"{verdict.value.capitalize()}: {why}"
-    await journal.append(
-        Event(record.run, clock.now(), "verdict", message, {"verdict": verdict.value, "reasons": [why]})
-    )
-    await journal.amend(record.run, verdict=verdict.value, summary=why, ended_at=clock.now())
-    return True
+    story = [Event(record.run, now, "stop", line) for line in lines]
+    story.append(Event(record.run, now, "verdict", message, {"verdict": verdict.value, "reasons": [why]}))
+    concluded = await journal.conclude(record.run, verdict, why, now, story)
+    if concluded:
+        await audit(Action.RUN_ENDED, detail={"verdict": verdict.value, "reasons": [why]})
+    return concluded
+
+
+async def _record_faults(journal: Journal, run: str, report: StopReport, now: datetime) -> None:
+    known = {fault.name: fault for fault in await journal.faults(run)}
+    for outcome in report.outcomes:
+        fault = known.get(outcome.ref.name)
+        if fault is not None and fault.ended_at is None:
+            ended = now if outcome.proof is not Proof.UNPROVED else None
+            await journal.put_fault(run, replace(fault, ended_at=ended, proof=f"emergency stop: {outcome}"))

@@ -6,12 +6,11 @@ journal before anybody else hears of it. What the steps are, and their order, is
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final, Self
 
 from gameday.analysis.baseline import Baseline
@@ -21,16 +20,18 @@ from gameday.clients.kubernetes import Cluster
 from gameday.clients.prometheus import Prometheus
 from gameday.clients.slack import Messenger, Thread
 from gameday.clock import Clock
+from gameday.journal.audit import Action, Audit
 from gameday.journal.store import (
     Event,
     FaultRecord,
     Journal,
-    JournalError,
     Observation,
     RunRecord,
     Verdict,
 )
 from gameday.plan.model import Plan
+from gameday.redaction import redacted, redacted_data
+from gameday.run.record import Record, Write
 from gameday.safety.lease import RunLeases
 from gameday.safety.shield import shielded
 from gameday.safety.stop_report import Proof, StopReport
@@ -38,6 +39,9 @@ from gameday.spec.catalogue import Catalogue
 from gameday.spec.platform import Environment
 
 Listener = Callable[[Event], None]
+
+FLOW: Final = "flow"
+"""The door by which a run comes into the audit trail."""
 
 _WHY_HELD: Final = "every signal stayed within its limits, every fault was proved in and out"
 
@@ -63,6 +67,7 @@ class Requested:
     by: str
     reason: str
     flow_run: str | None = None
+    named: bool = True  # False where nobody said who it is, and ``by`` only tells from where
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,6 @@ class Recovered:
 
     in_time: bool
     took: timedelta | None
-    of_service: dict[str, timedelta | None]
     unmet: tuple[str, ...] = ()
     blind: bool = False  # nothing spoke against it but what could not be seen
 
@@ -86,6 +90,7 @@ class Findings:
     faults_ended_at: datetime | None = None
     recovered: Recovered | None = None
     unproved: list[str] = field(default_factory=list)
+    left_behind: bool = False  # faults are in, or may be, and nobody has proved that they ended
     untold: list[str] = field(default_factory=list)
     verdict: Verdict | None = None
     reasons: tuple[str, ...] = ()
@@ -96,30 +101,50 @@ class Run:
     """One run: its plan, its clients, its record."""
 
     def __init__(
-        self, plan: Plan, session: Session, requested: Requested, listeners: Sequence[Listener] = ()
+        self,
+        plan: Plan,
+        session: Session,
+        requested: Requested,
+        listeners: Sequence[Listener] = (),
+        *,
+        dry: bool = False,
     ) -> None:
-        """Use ``begin`` to start a run; this only holds it."""
+        """Use ``begin`` to start a run; this only holds it. A ``dry`` one leaves no record."""
         self.plan = plan
+        self.dry = dry
         self.session = session
         self.requested = requested
         self.findings = Findings()
         self.leases: RunLeases | None = None
         self.thread: Thread | None = None
-        self.journal_lost = ""
         # Objects whose creation was asked for and never answered: they may be there, or still come.
         self.unanswered: set[Ref] = set()
+        # Who said yes, where somebody had to.
+        self.approved_by = ""
         self._listeners = listeners
-        self._unwritten: deque[Event] = deque()
-        self._writing = asyncio.Lock()
+        self._record = Record(self._lose_journal)
         self._faults: dict[str, FaultRecord] = {}
+        self._audit = Audit(session.journal)
 
     @classmethod
     @asynccontextmanager
     async def begin(
-        cls, plan: Plan, session: Session, requested: Requested, listeners: Sequence[Listener] = ()
+        cls,
+        plan: Plan,
+        session: Session,
+        requested: Requested,
+        listeners: Sequence[Listener] = (),
+        *,
+        dry: bool = False,
     ) -> AsyncIterator[Self]:
-        """Write the run down, then hand it out. Raises ``JournalError`` where it cannot be written."""
-        run = cls(plan, session, requested, listeners)
+        """Write the run down, then hand it out. Raises ``JournalError`` where it cannot be written.
+
+        A ``dry`` run breaks nothing, so it is none in the record: only who listens hears of it.
+        """
+        run = cls(plan, session, requested, listeners, dry=dry)
+        if dry:
+            yield run
+            return
         record = RunRecord(
             run=plan.run,
             experiment=plan.experiment,
@@ -131,13 +156,36 @@ class Run:
             plan=plan.model_dump(mode="json", by_alias=True),
             digest=plan.digest,
         )
+        # First: what cannot be accounted for does not begin.
+        await run.account(
+            Action.RUN_REQUESTED,
+            experiment=plan.experiment,
+            environment=plan.environment,
+            reason=requested.reason,
+            digest=plan.digest,
+            flowRun=requested.flow_run,
+        )
         await session.journal.begin(record)
-        yield run
+        try:
+            yield run
+        finally:
+            await shielded(run._record.close())
 
     @property
     def id(self) -> str:
         """The run id."""
         return self.plan.run
+
+    @property
+    def journal_lost(self) -> str:
+        """Why something could not be written down in time, "" where everything was."""
+        return self._record.lost
+
+    async def replan(self, plan: Plan) -> None:
+        """Carry out ``plan`` instead, which was made anew before anything was injected."""
+        self.plan = plan
+        written = plan.model_dump(mode="json", by_alias=True)
+        await self._write(partial(self.session.journal.amend, self.id, plan=written, digest=plan.digest))
 
     def now(self) -> datetime:
         """The run's time."""
@@ -147,61 +195,71 @@ class Run:
         """Write an event to the journal, then let everybody who listens know.
 
         A journal that fails does not stop the run here: it is remembered in ``journal_lost``, what
-        was not written is kept and tried again, and the monitor aborts because of it.
+        was not written is kept and written in order when it is back, and the monitor aborts because of it.
         """
-        entry = Event(self.id, self.now(), kind, message, data)
-        self._unwritten.append(entry)
-        await self._write_down()
+        entry = Event(self.id, self.now(), kind, redacted(message), redacted_data(data))
+        await self._write(partial(self.session.journal.append, entry))
         self._announce(entry)
 
-    async def _write_down(self) -> None:
-        try:
-            # One at a time: steps and messages are told at once, and each event is written once.
-            async with self._writing:
-                while self._unwritten:
-                    # Taken first: a call that is cancelled has been written all the same.
-                    entry = self._unwritten.popleft()
-                    try:
-                        await self.session.journal.append(entry)
-                    except JournalError:
-                        self._unwritten.appendleft(entry)
-                        raise
-        except JournalError as error:
-            self._lose_journal(error)
+    async def _write(self, write: Write) -> None:
+        if not self.dry:
+            await self._record.write(write)
 
     def _announce(self, entry: Event) -> None:
         for listener in self._listeners:
             listener(entry)
 
-    def _lose_journal(self, error: JournalError) -> None:
-        if not self.journal_lost:
-            self.journal_lost = error.message
-            self._announce(Event(self.id, self.now(), "warning", error.message))
+    def _lose_journal(self, why: str) -> None:
+        entry = Event(self.id, self.now(), "warning", why)
+        self._record.later(partial(self.session.journal.append, entry))
+        self._announce(entry)
 
     async def observe(self, seen: Sequence[Observation], message: str, **data: Any) -> None:
         """Write a sample down and announce it."""
         self.findings.samples += 1
-        entry = Event(self.id, self.now(), "sample", message, data)
-        try:
-            await self.session.journal.observe(self.id, seen, entry)
-        except JournalError as error:
-            self._lose_journal(error)
+        entry = Event(self.id, self.now(), "sample", redacted(message), redacted_data(data))
+        await self._write(partial(self.session.journal.observe, self.id, seen, entry))
         self._announce(entry)
 
     def known_fault(self, name: str) -> FaultRecord | None:
         """What was last written down of a fault."""
         return self._faults.get(name)
 
+    async def account(self, action: Action, **detail: Any) -> None:
+        """Write an action into the audit trail before it is done. Raises ``JournalError``."""
+        if not self.dry:
+            await self._audit.record(
+                action, by=self.requested.by, source=FLOW, at=self.now(), run=self.id, detail=detail
+            )
+
+    async def _account_for(self, action: Action, **detail: Any) -> None:
+        """The same for what has been done: that it cannot be written holds nothing up."""
+        await self._write(
+            partial(
+                self._audit.record,
+                action,
+                by=self.requested.by,
+                source=FLOW,
+                at=self.now(),
+                run=self.id,
+                detail=detail,
+            )
+        )
+
     async def record_fault(self, fault: FaultRecord) -> None:
         """Write down what is known of a fault."""
+        before = self._faults.get(fault.name)
         self._faults[fault.name] = fault
-        try:
-            await self.session.journal.put_fault(self.id, fault)
-        except JournalError as error:
-            self._lose_journal(error)
+        await self._write(partial(self.session.journal.put_fault, self.id, fault))
+        about = {"kind": fault.kind, "name": fault.name, "stage": fault.stage, "proof": fault.proof}
+        if fault.injected_at is not None and (before is None or before.injected_at is None):
+            await self._account_for(Action.FAULT_INJECTED, **about, pods=list(fault.pods))
+        if fault.ended_at is not None and (before is None or before.ended_at is None):
+            await self._account_for(Action.FAULT_ENDED, **about)
 
     async def take_stop_report(self, report: StopReport) -> None:
         """Write down what the emergency stop made of each fault, and what nobody can vouch for."""
+        await self._account_for(Action.STOP, **report.gist())
         for outcome in report.outcomes:
             known = self._faults.get(outcome.ref.name)
             if known is None:
@@ -230,9 +288,13 @@ class Run:
         message = f"{verdict.value.capitalize()}: {why}"
         more = {"hint": hint} if hint else {}
         await self.tell("verdict", message, verdict=verdict.value, reasons=list(reasons), **more)
-        try:
-            await self.session.journal.amend(
-                self.id, verdict=verdict.value, summary=summary, ended_at=self.now()
-            )
-        except JournalError as error:
-            self._lose_journal(error)
+        await self._write(partial(self._close_record, verdict, summary, self.now()))
+        action = Action.RUN_REFUSED if verdict is Verdict.REFUSED else Action.RUN_ENDED
+        await self._account_for(action, verdict=verdict.value, reasons=list(reasons))
+
+    async def _close_record(self, verdict: Verdict, summary: str, at: datetime) -> None:
+        if not await self.session.journal.conclude(self.id, verdict, summary, at):
+            words = "The record had been closed meanwhile and keeps that verdict"
+            note = Event(self.id, at, "note", words)
+            self._record.later(partial(self.session.journal.append, note))
+            self._announce(note)

@@ -14,12 +14,16 @@ from typing import Final
 
 from gameday.clients.chaos_mesh import ChaosMesh
 from gameday.clients.kubernetes import Cluster
+from gameday.clients.types import Lease
 from gameday.clock import Clock
-from gameday.errors import GamedayError
+from gameday.errors import ConflictError, GamedayError, NotFoundError
 from gameday.safety.emergency import stop
+from gameday.safety.lease import give_back
 from gameday.safety.stop_report import Scope, StopEvent, StopReport
 
 DEFAULT_LIMIT: Final = timedelta(seconds=60)
+# How long the faults wait until the runs know, in real seconds.
+_HEAD_START_S: Final = 0.5
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 
 
@@ -40,22 +44,53 @@ async def end_faults(
     kubeconfig cannot be used; what the API server does wrong stands in the report.
     """
     async with Cluster.connect(context, clock=clock, check=False) as cluster:
-        stopping = stop(
+        return await end_faults_in(
+            cluster, scope, clock=clock, within=within, force=force, call_off=call_off, progress=progress
+        )
+
+
+async def end_faults_in(
+    cluster: Cluster,
+    scope: Scope,
+    *,
+    clock: Clock,
+    within: timedelta = DEFAULT_LIMIT,
+    force: bool = False,
+    call_off: bool = False,
+    progress: Callable[[StopEvent], None] | None = None,
+) -> StopReport:
+    """The same in a cluster that is connected already: nothing can fail any more before the first call."""
+    calling_off = asyncio.create_task(_call_off(cluster, scope) if call_off else _nobody(), name="call off")
+    # First, so that a run knows why its faults go; but nothing that is slow keeps the faults waiting.
+    await asyncio.wait({calling_off}, timeout=_HEAD_START_S)
+    try:
+        report = await stop(
             ChaosMesh(cluster.api), scope, clock=clock, within=within, force=force, progress=progress
         )
-        if not call_off:
-            return await stopping
-        report, untold = await asyncio.gather(stopping, _call_off(cluster, scope))
-        return replace(report, notes=(*report.notes, *untold))
+    except BaseException:
+        calling_off.cancel()
+        raise
+    return replace(report, notes=(*report.notes, *await calling_off))
+
+
+async def _nobody() -> list[str]:
+    return []
 
 
 async def _call_off(cluster: Cluster, scope: Scope) -> list[str]:
-    """Delete the Leases of the runs in scope. Answers with what could not be done; never raises."""
+    """Take the Leases away from the runs in scope. Answers with what could not be done; never raises."""
     labels = {MANAGED_BY: "gameday", **scope.labels}
     try:
-        leases = await cluster.leases("", labels)
-        await asyncio.gather(*(cluster.delete_lease(replace(one, resource_version="")) for one in leases))
+        leases = [lease for lease in await cluster.leases("", labels) if lease.holder]
+        await asyncio.gather(*(_take_away(cluster, lease) for lease in leases))
     except GamedayError as error:
         return [f"Whether a run goes on is not known: its leases could not be deleted. {error.message}"]
     runs = sorted({one.holder for one in leases})
     return [f"Called off: run {run}" for run in runs]
+
+
+async def _take_away(cluster: Cluster, lease: Lease) -> None:
+    try:
+        await give_back(cluster, lease)
+    except (ConflictError, NotFoundError):  # renewed or given back just now: gone is what matters
+        await cluster.delete_lease(replace(lease, resource_version=""))

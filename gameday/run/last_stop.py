@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 from gameday.clients.faults import Ref
+from gameday.clock import SystemClock
 from gameday.errors import OutsideError
 from gameday.run.context import Run
 from gameday.run.ending import end_faults
@@ -35,6 +36,7 @@ async def _stop(run: Run) -> None:
         clock=run.session.clock,
     )
     run.findings.faults_ended_at = run.findings.faults_ended_at or run.now()
+    run.findings.left_behind = not report.clean
     if report.outcomes or not report.clean:
         run.findings.faults_ended_at = run.now()
         for line in report.lines():
@@ -43,20 +45,26 @@ async def _stop(run: Run) -> None:
 
 
 async def _end_late_ones(run: Run) -> None:
+    """Watch in real time: the API server works in it, whatever the run's clock does, or if that is lost."""
     names = ", ".join(str(ref) for ref in sorted(run.unanswered))
     limit = f"{_LATE_CREATION.total_seconds():.0f} s"
     await run.tell(
         "warning", f"Whether the API server creates {names} is not known; watching for {limit} and ending it"
     )
-    clock = run.session.clock
+    clock = SystemClock()
     deadline = clock.now() + _LATE_CREATION
-    # The whole time: a creation that was asked for again may happen again after the first was ended.
-    while clock.now() < deadline:
-        if [ref for ref in sorted(run.unanswered) if await _deleted(run, ref)]:
+    # Each was asked for once: what has come and was ended does not come again.
+    while run.unanswered and clock.now() < deadline:
+        if came := {ref for ref in sorted(run.unanswered) if await _deleted(run, ref)}:
             await _stop(run)
-        await clock.sleep(_POLL)
-    run.unanswered.clear()
-    await run.tell("note", f"Nothing more of {names} appeared within {limit}")
+            run.unanswered -= came
+        else:
+            await clock.sleep(_POLL)
+    if run.unanswered:
+        run.unanswered.clear()
+        await run.tell("note", f"Nothing more of {names} appeared within {limit}")
+    else:
+        await run.tell("note", f"All of {names} came after all, and was ended")
 
 
 async def _deleted(run: Run, ref: Ref) -> bool:

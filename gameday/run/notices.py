@@ -8,19 +8,24 @@ people are told, can refuse a run.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
 from gameday.background import background
-from gameday.clients.slack import Delivery, Message, Terminal, attempt
+from gameday.clients.slack import Delivery, Message, Terminal, Thread, attempt
 from gameday.errors import RefusedError
 from gameday.journal.store import Verdict
 from gameday.run.context import Run
+from gameday.safety.risk import Risk
 from gameday.spec.base import format_duration
 
 # How long the end of a run waits for messages that are still on their way.
 _LAST_CALL_S: Final = 20.0
+# And that of a run which somebody interrupts.
+_HURRIED_S: Final = 3.0
+
+_Send = Callable[[Thread, Message], Awaitable[None]]
 
 _HINT: Final = (
     "Is Slack reachable from here? GAMEDAY_SLACK_TOKEN or GAMEDAY_SLACK_WEBHOOK_URL must be set and good; "
@@ -48,7 +53,8 @@ class Announcer:
     def __init__(self, run: Run) -> None:
         """Speak for ``run``; ``Announcer.open`` is the way in."""
         self._run = run
-        self._queue: asyncio.Queue[Message | None] = asyncio.Queue()
+        self._queue: asyncio.Queue[tuple[_Send, Message] | None] = asyncio.Queue()
+        self._waiting = 0
 
     @classmethod
     @asynccontextmanager
@@ -56,19 +62,49 @@ class Announcer:
         """Send what is said meanwhile, and wait a little at the end for the last of it."""
         announcer = cls(run)
         worker = background(announcer._work(), name="announcer")
+        patience_s = _LAST_CALL_S
         try:
             yield announcer
+        except BaseException:
+            # Somebody wants it to end, now.
+            patience_s = _HURRIED_S
+            raise
         finally:
-            announcer._queue.put_nowait(None)
-            await asyncio.wait({worker}, timeout=_LAST_CALL_S)
+            await announcer._close(worker, patience_s)
+
+    async def _close(self, worker: asyncio.Task[None], patience_s: float) -> None:
+        self._queue.put_nowait(None)
+        try:
+            await asyncio.wait({worker}, timeout=patience_s)
+        finally:
             worker.cancel()
+        if self._waiting:
+            why = f"{self._waiting} message(s) were not sent within {patience_s:.0f} s of the end"
+            self._run.findings.untold.append(why)
+            await self._run.tell("warning", f"Slack did not answer: {why}")
+
+    async def wait(self, gist: str, details: str) -> None:
+        """Tell that the run waits for people, and how they answer."""
+        if self._run.thread is None:
+            environment, messenger = self._run.session.environment, self._run.session.messenger
+            message = self._head("waits for approval")
+            delivery = await attempt(messenger.open_thread(environment.channel, message))
+            self._run.thread = delivery.thread
+            await (self._told(message) if delivery.ok else self._untold(message, delivery))
+        self.say(f"{gist}\n{details}")
 
     async def announce(self) -> None:
-        """Open the thread. Raises ``RefusedError`` where people must be told and cannot be."""
+        """Open the thread, or go on in that which is open.
+
+        Raises ``RefusedError`` where people must be told and cannot be.
+        """
         environment, messenger = self._run.session.environment, self._run.session.messenger
         message = self._head("starts")
-        delivery = await attempt(messenger.open_thread(environment.channel, message))
-        self._run.thread = delivery.thread
+        if (thread := self._run.thread) is None:
+            delivery = await attempt(messenger.open_thread(environment.channel, message))
+        else:
+            delivery = await attempt(messenger.update(thread, message))
+        self._run.thread = delivery.thread or thread
         if delivery.ok:
             await self._told(message)
         else:
@@ -83,31 +119,36 @@ class Announcer:
 
     def say(self, text: str, **fields: str) -> None:
         """Have ``text`` sent into the thread. Returns at once."""
-        self._queue.put_nowait(Message(text, fields=fields))
+        self._enqueue(self._reply, Message(text, fields=fields))
+
+    def _enqueue(self, send: _Send, message: Message) -> None:
+        self._waiting += 1
+        self._queue.put_nowait((send, message))
 
     async def _work(self) -> None:
-        while (message := await self._queue.get()) is not None:
-            await self._send(message)
+        while (next_one := await self._queue.get()) is not None:
+            send, message = next_one
+            if self._run.thread is not None:
+                await send(self._run.thread, message)
+            self._waiting -= 1
 
-    async def _send(self, message: Message) -> None:
-        thread = self._run.thread
-        if thread is None:
-            return
+    async def _reply(self, thread: Thread, message: Message) -> None:
         delivery = await attempt(self._run.session.messenger.reply(thread, message))
         if delivery.ok:
             await self._told(message)
         else:
             await self._untold(message, delivery)
 
-    async def close_thread(self, verdict: Verdict, reasons: tuple[str, ...]) -> None:
-        """Give the verdict in the thread and in its head."""
+    async def _change_head(self, thread: Thread, head: Message) -> None:
+        delivery = await attempt(self._run.session.messenger.update(thread, head))
+        if not delivery.ok:
+            await self._untold(head, delivery)
+
+    def close_thread(self, verdict: Verdict, reasons: tuple[str, ...]) -> None:
+        """Have the verdict given in the thread and in its head. Returns at once."""
         text = "; ".join(reasons) or "Every signal stayed within its limits."
         self.say(f"{mark(verdict)} {verdict.value.capitalize()}: {text}")
-        if self._run.thread is not None:
-            head = self._head(f"{mark(verdict)} {verdict.value}")
-            delivery = await attempt(self._run.session.messenger.update(self._run.thread, head))
-            if not delivery.ok:
-                await self._untold(head, delivery)
+        self._enqueue(self._change_head, self._head(f"{mark(verdict)} {verdict.value}"))
 
     def _head(self, state: str) -> Message:
         plan, asked = self._run.plan, self._run.requested
@@ -117,6 +158,7 @@ class Announcer:
             fields={
                 "Run": plan.run,
                 "Services": ", ".join(plan.services),
+                "Risk": f"{plan.risk.summary}; {_worst(plan.risk)}",
                 "Takes": f"{format_duration(plan.duration)}, then recovery up to "
                 f"{format_duration(plan.recovery.timeout)}",
                 "Requested by": f"{asked.by} ({asked.reason})",
@@ -136,3 +178,12 @@ class Announcer:
         if delivery.hint:
             told = f"{told}. {delivery.hint}"
         await self._run.tell("warning", told, text=message.for_terminal())
+
+
+def _worst(risk: Risk) -> str:
+    """What counts most, in words."""
+    return "; ".join(
+        f"{line.factor}: {line.why}"
+        for line in risk.lines
+        if line.points == max(one.points for one in risk.lines)
+    )

@@ -12,14 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from gameday.clients.faults import FaultState, Ref
-from gameday.errors import OutsideError
+from gameday.clients.faults import Ref
 from gameday.journal.store import Observation, Verdict
 from gameday.monitor.judge import Decision, Judge, Judged, Outcome, Reading, Sample, State
 from gameday.monitor.sampler import Sampler
+from gameday.monitor.watch import Watch
 from gameday.run.context import Run
 from gameday.run.reasons import grouped
 from gameday.run.recovery import Progress
+from gameday.run.standing import Stand, Standing
 from gameday.spec.base import format_duration
 
 
@@ -39,7 +40,7 @@ class Observer:
     sampler: Sampler
     judge: Judge
     progress: Progress
-    _cluster_unseen_since: datetime | None = field(default=None)
+    standing: Standing
     _last: Sample | None = field(default=None)
 
     @property
@@ -77,49 +78,31 @@ class Observer:
         return None
 
     async def _look(self, stage: str, until: datetime, refs: Sequence[Ref]) -> Halt | None:
-        readings, ended = await asyncio.gather(self.sampler.look(), self._ended(refs))
+        readings, stand = await asyncio.gather(self.sampler.look(), self.standing.look(refs, self.interval))
+        if stand.ended and self.run.leases is not None:
+            # Whoever stops a run takes its Leases first: to be told from a fault that was deleted by hand.
+            await self.run.leases.renew()
         now = self.run.now()
         sample, decision = self.judge.judge(now, readings)
         self._last = sample
-        if not refs:
-            self.progress.take(now, readings)
+        self.progress.take(now, readings, faults_in=bool(refs))
         await _tell_sample(self.run, stage, sample, max(until - now, timedelta(0)))
-        return self._halt(decision, ended)
+        return self._halt(decision, stand)
 
-    def _halt(self, decision: Decision, ended: tuple[str, ...]) -> Halt | None:
+    def _halt(self, decision: Decision, stand: Stand) -> Halt | None:
         """The gravest reason not to go on, if there is one."""
         lost = self.run.leases.why_lost() if self.run.leases is not None else ""
         unrecorded = f"the record cannot be kept: {self.run.journal_lost}" if self.run.journal_lost else ""
-        blind = tuple(reason for reason in (unrecorded, self._blind()) if reason)
+        blind = tuple(reason for reason in (unrecorded, self.standing.blind()) if reason)
         candidates = (
             (Verdict.ABORTED, grouped(decision.reasons) if decision.outcome is Outcome.ABORT else ()),
-            (Verdict.STOPPED, (lost,) if lost else ended),
+            # Before what follows from it: a halt takes the Leases away and ends the faults, too.
+            (Verdict.STOPPED, (stand.halted,) if stand.halted else (lost,) if lost else stand.ended),
+            (Verdict.ABORTED, stand.broken),
             (Verdict.ABORTED, blind),
             (Verdict.DISPROVED, grouped(decision.reasons) if decision.outcome is Outcome.DISPROVED else ()),
         )
         return next((Halt(verdict, reasons) for verdict, reasons in candidates if reasons), None)
-
-    async def _ended(self, refs: Sequence[Ref]) -> tuple[str, ...]:
-        """The faults that somebody else has ended, in words."""
-        # One try, no longer than an interval: an API server that stalls must not blind the judge.
-        chaos = self.run.session.chaos.within(timeout=self.interval, attempts=1)
-        try:
-            states = await chaos.read_all(refs)
-        except OutsideError:
-            self._cluster_unseen_since = self._cluster_unseen_since or self.run.now()
-            return ()
-        self._cluster_unseen_since = None
-        return tuple(f"{ref} was ended by somebody else" for ref, state in states.items() if _gone(state))
-
-    def _blind(self) -> str:
-        since, grace = self._cluster_unseen_since, self.judge.no_data_grace
-        if since is None or self.run.now() - since < grace:
-            return ""
-        return f"the API server has not answered for {format_duration(grace)}"
-
-
-def _gone(state: FaultState | None) -> bool:
-    return state is None or state.meta.deleting is not None or state.paused
 
 
 def observations(stage: str, sample: Sample) -> list[Observation]:
@@ -139,7 +122,7 @@ def observations(stage: str, sample: Sample) -> list[Observation]:
 
 
 async def _tell_sample(run: Run, stage: str, sample: Sample, left: timedelta) -> None:
-    worst = worst_of(sample)
+    worst = _worth_telling(worst_of(sample), run.plan.watches)
     words = [_signal_words(one) for one in worst]
     left_words = format_duration(timedelta(seconds=math.ceil(left.total_seconds())))
     units = {watch.name: watch.unit for watch in run.plan.watches}
@@ -161,6 +144,12 @@ async def _tell_sample(run: Run, stage: str, sample: Sample, left: timedelta) ->
             for one in worst
         ],
     )
+
+
+def _worth_telling(worst: Sequence[Judged], watches: Sequence[Watch]) -> list[Judged]:
+    """The steady state, and of the guardrails beside it those that are not well."""
+    probed = {watch.name for watch in watches if watch.expect is not None}
+    return [one for one in worst if one.state is not State.OK or one.reading.signal in probed]
 
 
 _SEVERITY = (State.OVER, State.UNKNOWN, State.BROKEN, State.BREACH, State.OK)

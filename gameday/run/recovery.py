@@ -1,7 +1,7 @@
 """Why: a run is over when the platform is well again and every fault is proved gone, not before.
 
-Waits until every ``expect`` holds for long enough, and tells how long each service took. The verdict
-is drawn from it elsewhere.
+Waits until every ``expect`` holds for long enough. How long each service took after each stage is
+``comeback``'s; the verdict is drawn elsewhere.
 """
 
 from __future__ import annotations
@@ -11,56 +11,60 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from gameday.clients.chaos_kinds import RUN
 from gameday.journal.store import Observation
 from gameday.monitor.judge import Reading, State, unmet
 from gameday.monitor.sampler import Sampler
 from gameday.monitor.watch import Watch
+from gameday.plan.model import PlannedStage
+from gameday.run.comeback import StageLooks
 from gameday.run.context import Recovered, Run
 from gameday.run.reasons import grouped
 from gameday.spec.base import format_duration
+from gameday.spec.kinds import RUN
 
 STAGE = "recovery"
 
 
 @dataclass
 class Progress:
-    """Since when each service, and everything together, has been well without a break.
+    """Since when everything together has been well without a break, and how each stage's services came back.
 
-    Fed with every look while nothing is injected, so that a platform which was well again before
-    anybody asked is not called slow.
+    Fed with every look of a run, so that a platform which was well again before anybody asked is not
+    called slow.
     """
 
     watches: Sequence[Watch]
     whole_since: datetime | None = None
-    since: dict[str, datetime | None] = field(default_factory=dict)
+    stages: list[StageLooks] = field(default_factory=list)
     missing: tuple[str, ...] = ()
     blind: bool = False
 
-    def reset(self) -> None:
+    def begin(self, stage: PlannedStage) -> None:
         """Faults are in again: what was well before does not count."""
-        self.whole_since, self.since, self.missing = None, {}, ()
+        self.whole_since, self.missing = None, ()
+        self.stages.append(StageLooks(stage))
 
-    def take(self, at: datetime, readings: Sequence[Reading]) -> None:
-        """Learn from one look."""
+    def take(self, at: datetime, readings: Sequence[Reading], *, faults_in: bool = False) -> None:
+        """Learn from one look; with ``faults_in`` nothing counts as the platform's recovery."""
         self.missing = grouped(unmet(self.watches, readings))
         visible = [reading for reading in readings if reading.value is not None]
         self.blind = bool(self.missing) and not unmet(self.watches, visible)
-        self.whole_since = None if self.missing else (self.whole_since or at)
-        for service in {reading.service for reading in readings}:
-            own = [reading for reading in readings if reading.service == service]
-            well = not unmet(self.watches, own)
-            self.since[service] = (self.since.get(service) or at) if well else None
+        self.whole_since = None if self.missing or faults_in else (self.whole_since or at)
+        for looks in self.stages[-1:]:
+            looks.take(at, self.watches, readings)
 
 
 async def validate(run: Run, sampler: Sampler, progress: Progress) -> Recovered:
     """Watch until the steady state has held for ``stableFor``, or until the recovery's timeout.
 
-    Times to recover count from the end of the last fault.
+    Counts from the end of the last fault. Where nothing could be seen already when it began, it gives
+    up once that has lasted for ``noDataGrace`` more.
     """
     session, wanted = run.session, run.plan.recovery
     began = run.findings.faults_ended_at or run.now()
     deadline = run.now() + wanted.timeout
+    grace = session.catalogue.guardrails.no_data_grace
+    blind_until = run.now() + grace if progress.blind else deadline
     interval = session.catalogue.platform.prometheus.sample_interval
     while True:
         readings = await sampler.look()
@@ -70,7 +74,9 @@ async def validate(run: Run, sampler: Sampler, progress: Progress) -> Recovered:
         well_for = now - progress.whole_since if progress.whole_since else timedelta(0)
         if progress.whole_since and well_for >= wanted.stable_for:
             return _recovered(progress, began, in_time=True)
-        if now >= deadline:
+        if not progress.blind:
+            blind_until = deadline
+        if now >= min(deadline, blind_until):
             return _recovered(progress, began, in_time=False)
         await session.clock.sleep(interval)
 
@@ -80,9 +86,6 @@ def _recovered(progress: Progress, began: datetime, *, in_time: bool) -> Recover
     return Recovered(
         in_time=in_time,
         took=whole - began if in_time and whole else None,
-        of_service={
-            service: since - began if since else None for service, since in sorted(progress.since.items())
-        },
         unmet=progress.missing,
         blind=progress.blind,
     )

@@ -11,27 +11,14 @@ from contextlib import asynccontextmanager
 
 from gameday.clients.chaos_mesh import ChaosMesh
 from gameday.clients.kubernetes import Cluster
-from gameday.clients.prometheus import Prometheus
+from gameday.clients.prometheus import Prometheus, prometheus_url
 from gameday.clients.slack import messenger
 from gameday.clock import Clock
-from gameday.errors import UsageError
 from gameday.journal.store import Journal
 from gameday.run.context import Session
 from gameday.settings import Settings
 from gameday.spec.catalogue import Catalogue
 from gameday.spec.platform import Environment
-
-
-def prometheus_url(settings: Settings, environment: Environment) -> str:
-    """Where this environment's Prometheus is. Raises ``UsageError`` where nobody said."""
-    url = environment.prometheus_url or settings.prometheus_url
-    if url is None:
-        raise UsageError(
-            f"No Prometheus is known for {environment.name}",
-            hint="Set GAMEDAY_PROMETHEUS_URL, or prometheusUrl of the environment in platform.yaml; "
-            "or try --sandbox.",
-        )
-    return url
 
 
 @asynccontextmanager

@@ -25,13 +25,16 @@ def draw(
     not_back: tuple[str, ...] = ()
     if not recovered.in_time:
         unmet = "; ".join(recovered.unmet) or "the steady state did not hold long enough"
-        not_back = (f"not recovered within {format_duration(wanted.timeout)}: {unmet}",)
+        what = f"not recovered within {format_duration(wanted.timeout)}"
+        if recovered.blind:
+            what = "the recovery could not be seen"
+        not_back = (f"{what}: {unmet}",)
     if halt is not None:
         return halt.verdict, (*halt.reasons, *not_back, *left)
     if left:
         return Verdict.ERROR, (*left, *not_back)
     if not_back and recovered.blind:
-        return Verdict.ERROR, ("whether the platform recovered could not be seen", *not_back)
+        return Verdict.ERROR, not_back
     if not_back:
         return Verdict.DISPROVED, not_back
     return Verdict.HELD, ()

@@ -7,6 +7,7 @@ authenticates (``docs/reference/approvals.md``).
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,16 +16,31 @@ from enum import StrEnum
 from typing import Final
 
 from gameday.journal.approvals import Answer, Approvals, Decision, Dossier, Outcome, Request
+from gameday.typed import one_line
 
 PEOPLE: Final[Mapping[str, int]] = {"nothing": 0, "checklist": 1, "approval": 1, "two-approvals": 2}
 """How many people must answer, by what a plan demands."""
 
 
+# Letters and marks by Unicode's classes, and yet nothing to be seen.
+_BLANK: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+# Scripts with letters that cannot be told from Latin ones.
+_ALIKE: Final = frozenset({"LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC"})
+
+
 def _key(name: str) -> str:
-    """What is left of a name without case, spaces and what cannot be seen."""
-    plain = unicodedata.normalize("NFKC", name).casefold()
-    return "".join(
-        letter for letter in plain if not letter.isspace() and unicodedata.category(letter) != "Cf"
+    """What is left of a name without case, spaces, punctuation and what cannot be seen."""
+    plain = unicodedata.normalize("NFKC", _BLANK.sub("", unicodedata.normalize("NFKC", name))).casefold()
+    return "".join(letter for letter in plain if unicodedata.category(letter)[0] in "LMN")
+
+
+def _deceives(name: str) -> bool:
+    """Whether a word of the name mixes scripts that look alike: nobody is called so."""
+    return any(
+        len(_ALIKE & {unicodedata.name(letter, "").partition(" ")[0] for letter in word}) > 1
+        for word in unicodedata.normalize("NFKC", name).split()
     )
 
 
@@ -75,6 +91,8 @@ def objection(request: Request, answers: Sequence[Answer], answer: Answer) -> st
         return "it has no name"
     if answer.decision is Decision.REJECT:
         return ""
+    if _deceives(answer.who):
+        return "its name mixes letters of scripts that look alike"
     if request.demand != "checklist" and (why := _same_people(request, answers, answer.who)):
         return why
     unconfirmed = [item.text for item in request.to_confirm if item.key not in answer.confirmed]
@@ -130,9 +148,9 @@ async def record(approvals: Approvals, dossier: Dossier, given: Given, at: datet
     request = dossier.request
     answer = Answer(
         request.request,
-        given.who.strip(),
+        one_line(given.who),
         given.decision,
-        given.comment.strip(),
+        one_line(given.comment),
         at,
         given.source,
         given.confirmed,

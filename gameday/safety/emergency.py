@@ -16,15 +16,15 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
-from gameday.clients.chaos_kinds import ALL_KINDS, FAULT_KINDS, SCHEDULE, WORKFLOW
 from gameday.clients.chaos_mesh import ChaosMesh
 from gameday.clients.faults import FaultState, ObjectMeta, Ref
 from gameday.clients.selectors import selector
-from gameday.clock import Clock
-from gameday.errors import GamedayError, NotAllowedError, NotFoundError, OutsideError
+from gameday.clock import Clock, Deadline
+from gameday.errors import GamedayError, NotAllowedError, NotFoundError
 from gameday.safety.inventory import Calls, Inventory, Seen
 from gameday.safety.last_resort import LastResort
 from gameday.safety.stop_report import Ending, Outcome, Proof, Scope, StopEvent, StopReport
+from gameday.spec.kinds import FAULT_KINDS, SCHEDULE, WORKFLOW
 
 WITHIN: Final = timedelta(seconds=60)
 
@@ -64,25 +64,6 @@ async def stop(
     return await _Stop(brisk, scope, clock, within, progress).run(force=force)
 
 
-class _Deadline:
-    """A time limit by the run's clock and, should that not move, by this machine's as well."""
-
-    def __init__(self, clock: Clock, within: timedelta) -> None:
-        self._clock = clock
-        self._until = clock.now() + within
-        self.until_real = asyncio.get_running_loop().time() + within.total_seconds()
-
-    @property
-    def passed(self) -> bool:
-        return self._clock.now() >= self._until or asyncio.get_running_loop().time() >= self.until_real
-
-    async def rest(self, delay: float) -> None:
-        try:
-            await self._clock.sleep(timedelta(seconds=delay))
-        except OutsideError:  # a clock that is gone must not end the stop
-            await asyncio.sleep(delay)
-
-
 class _Stop:
     def __init__(
         self, chaos: ChaosMesh, scope: Scope, clock: Clock, within: timedelta, progress: Progress | None
@@ -91,7 +72,7 @@ class _Stop:
         self._scope = scope
         self._clock = clock
         self._started = clock.now()
-        self._deadline = _Deadline(clock, within)
+        self._deadline = Deadline(clock, within)
         self._inventory = Inventory(scope)
         self._calls = Calls()
         self._progress = progress
@@ -119,6 +100,8 @@ class _Stop:
     # Schedules and Workflows first: what they bring forth would outlive the deletion of their children.
 
     async def _silence(self) -> None:
+        if SCHEDULE not in self._scope.kinds:
+            return
         await self._look(SCHEDULE)
         await self._each(SCHEDULE, "pause", self._chaos.pause)
         await self._delete(SCHEDULE)
@@ -136,7 +119,7 @@ class _Stop:
         """Until a look at every kind finds nothing any more, or time is up."""
         while True:
             known = len(self._inventory.seen)
-            kinds = [kind for kind in ALL_KINDS if kind not in self._missing]
+            kinds = [kind for kind in self._scope.kinds if kind not in self._missing]
             waited = await asyncio.gather(*(self._end_safely(kind) for kind in kinds))
             if self._deadline.passed or (not any(waited) and known == len(self._inventory.seen)):
                 return
@@ -202,14 +185,21 @@ class _Stop:
             except GamedayError as error:
                 self._calls.failed(f"list every {kind} in {namespace}", error)
                 # Deleting needs another right than listing.
-                await self._delete_all(kind, namespace, [])
+                await self._delete_unseen(kind, namespace)
                 return False
         self._note(kind, found, self._scope.namespaces)
         # A run keeps its objects in the chaos namespace; others' may be anywhere.
-        if self._scope.labels and self._scope.namespaces:
+        if (self._scope.labels or self._scope.objects) and self._scope.namespaces:
             del self._unseen[kind]
             return True
         return False
+
+    async def _delete_unseen(self, kind: str, namespace: str) -> None:
+        if not self._scope.objects:
+            await self._delete_all(kind, namespace, [])
+            return
+        refs = [ref for ref in self._scope.objects.values() if (ref.kind, ref.namespace) == (kind, namespace)]
+        await asyncio.gather(*(self._delete_one(ref) for ref in refs))
 
     def _note(self, kind: str, listed: list[ObjectMeta], namespaces: tuple[str, ...] = ()) -> None:
         now = self._clock.now()
@@ -268,7 +258,7 @@ class _Stop:
             if state is not None and await resort.let_go(state):
                 seen.forced = "its finalizer was removed"
         await resort.replace_pods()
-        self._deadline = _Deadline(self._clock, _GRACE_AFTER_FORCE)
+        self._deadline = Deadline(self._clock, _GRACE_AFTER_FORCE)
         await self._rounds()
         for seen in self._inventory.seen.values():
             if seen.forced:

@@ -242,10 +242,7 @@ class _Judge:
         words = format_duration(limit)
         what = f"{fault.duration_key} of {fault}"
         try:
-            # Chaos Mesh takes no space around it; a TimeChaos that it cannot read would never end.
-            if isinstance(fault.duration, str) and fault.duration != fault.duration.strip():
-                raise ValueError(fault.duration)
-            lasts = parse_duration(fault.duration)
+            lasts = _to_the_letter(fault.duration)
         except ValueError:
             value = "none" if fault.duration in (None, "") else shown(fault.duration)
             yield Violation("maxFaultDuration", what, value, f"{words}, and it must be given")
@@ -317,6 +314,13 @@ class _Judge:
         if service.name in self.known:
             return True
         return any(may_select(selector, service) for _, selector in self.fault.selectors)
+
+
+def _to_the_letter(duration: object) -> timedelta:
+    # Chaos Mesh takes no space around it; a TimeChaos that it cannot read would never end.
+    if isinstance(duration, str) and duration != duration.strip():
+        raise ValueError(duration)
+    return parse_duration(duration)
 
 
 def approvers(guardrails: Guardrails, *services: Service) -> tuple[str, ...]:

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from gameday.clients.chaos_kinds import OF_SCHEDULE, OF_WORKFLOW, SCHEDULE, WORKFLOW
 from gameday.clients.faults import ObjectMeta
 from gameday.errors import GamedayError
 from gameday.safety.stop_report import FailedCall, Scope
+from gameday.spec.kinds import OF_SCHEDULE, OF_WORKFLOW, SCHEDULE, WORKFLOW
 
 _CHILD_LABEL = {SCHEDULE: OF_SCHEDULE, WORKFLOW: OF_WORKFLOW}
 
@@ -39,15 +39,17 @@ class Inventory:
         self.parents: set[tuple[str, str, str]] = set()
 
     def covers(self, meta: ObjectMeta) -> bool:
-        """Whether the object carries the scope's own labels."""
-        return all(meta.labels.get(key) == value for key, value in self.scope.labels.items())
+        """Whether the object carries the scope's own labels; never so where single objects are meant."""
+        return not self.scope.objects and all(
+            meta.labels.get(key) == value for key, value in self.scope.labels.items()
+        )
 
     def belongs(self, meta: ObjectMeta) -> bool:
         """Whether the object is in the scope: by its labels, or as a child of one that is.
 
         A Schedule or a Workflow need not hand its labels on to its children.
         """
-        if self.covers(meta):
+        if self.covers(meta) or meta.uid in self.scope.objects:
             return True
         namespace = meta.ref.namespace
         return any(

@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from gameday.clients.chaos_kinds import POD_SCOPED_KINDS, RECORDS_FINALIZER
 from gameday.clients.chaos_mesh import ChaosMesh
 from gameday.clients.faults import FaultState, PodName, Ref
 from gameday.clients.kubernetes import Cluster
 from gameday.errors import GamedayError, NotFoundError
+from gameday.spec.kinds import POD_SCOPED_KINDS, RECORDS_FINALIZER
 
 Call = Callable[[str, Callable[[], Awaitable[object]]], Awaitable[bool]]
 

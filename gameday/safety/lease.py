@@ -14,20 +14,36 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from gameday.clients.chaos_kinds import FLOW_RUN, RUN
 from gameday.clients.kubernetes import Cluster
+from gameday.clients.times import written
 from gameday.clients.types import Lease
 from gameday.clock import Clock
-from gameday.errors import ConflictError, GamedayError, NotFoundError, RefusedError, UnreachableError
+from gameday.errors import (
+    ConflictError,
+    GamedayError,
+    NotFoundError,
+    RefusedError,
+    StoppedError,
+    UnreachableError,
+)
+from gameday.spec.kinds import FLOW_RUN, RUN
 
 DURATION: Final = timedelta(seconds=30)
 RENEW_EVERY: Final = timedelta(seconds=10)
+# A run gives up this long before its Leases lapse: time to notice it and to get its faults out.
+MARGIN: Final = timedelta(seconds=10)
 
-_RENEWAL_TIMEOUT: Final = timedelta(seconds=3)
+_BRISK: Final = timedelta(seconds=3)
+_AGAIN_AFTER: Final = timedelta(seconds=5)
 _RUN_PREFIX = "gameday-run-"
 _TARGET_PREFIX = "gameday-target-"
 _TARGET = "gameday/target"
+# When a run last had faults in the service; it stays when the run gives the Lease back.
+LAST_HIT: Final = "gameday/last-hit"
+# A run that waits for people breaks nothing yet.
+WAITS: Final = "gameday/waits-for"
 _MANAGED = {"app.kubernetes.io/managed-by": "gameday"}
+_CALLED_OFF: Final = "`gameday stop` called it off (its leases were taken away)"
 # Each conflict means that somebody else moved; more than a few in a row is not a race any more.
 _TRIES = 4
 
@@ -57,9 +73,25 @@ def run_lease(run: str) -> str:
     return f"{_RUN_PREFIX}{run}"
 
 
+def is_run_lease(name: str) -> bool:
+    """Whether a Lease of this name shows that a run lives."""
+    return name.startswith(_RUN_PREFIX)
+
+
 def target_lease(target: Target) -> str:
     """The name of the Lease that keeps a service for one run at a time."""
     return f"{_TARGET_PREFIX}{target.namespace}-{target.service}"
+
+
+async def give_back(cluster: Cluster, lease: Lease) -> None:
+    """Delete a Lease; one of a service that was hit is kept without a holder, because it says when.
+
+    Raises ``ConflictError`` where it has changed meanwhile, ``NotFoundError`` where it is gone.
+    """
+    if LAST_HIT in lease.annotations:
+        await cluster.update_lease(replace(lease, holder=""))
+    else:
+        await cluster.delete_lease(lease)
 
 
 class RunLeases:
@@ -79,7 +111,9 @@ class RunLeases:
         """Hold nothing yet. ``flow_run`` is the id of the Prefect flow run, for the guard."""
         self._cluster = cluster
         # A renewal that is late is worth less than the next one.
-        self._brisk = Cluster(cluster.api.within(timeout=_RENEWAL_TIMEOUT, attempts=1))
+        self._brisk = Cluster(cluster.api.within(timeout=_BRISK, attempts=1))
+        # What cannot be given back soon lapses as soon; nobody's end waits for it.
+        self._leaving = Cluster(cluster.api.within(timeout=_BRISK, attempts=2))
         self._run = run
         self._targets = sorted(set(targets))
         self._namespace = namespace
@@ -87,6 +121,8 @@ class RunLeases:
         self._flow_run = flow_run
         self._duration = duration
         self._held: dict[str, Lease] = {}
+        self._hit: set[str] = set()
+        self._waits = False
         self._renewed_at = clock.now()
         self.lost = ""
 
@@ -98,6 +134,7 @@ class RunLeases:
         """
         wanted = [(target_lease(target), str(target)) for target in self._targets]
         takeovers: list[Takeover] = []
+        began, self._waits = self._clock.now(), False
         try:
             for name, target in [*wanted, (run_lease(self._run), "")]:
                 takeover = await self._take(name, target)
@@ -105,8 +142,14 @@ class RunLeases:
         except BaseException:
             await self.release()
             raise
-        self._renewed_at = self._clock.now()
+        self._renewed_at = began
         return tuple(takeovers)
+
+    async def announce(self) -> None:
+        """Take the run's own Lease alone: by it others see that the run waits, and call it off."""
+        began, self._waits = self._clock.now(), True
+        await self._take(run_lease(self._run), "")
+        self._renewed_at = began
 
     async def _take(self, name: str, target: str) -> Takeover | None:
         for _ in range(_TRIES):
@@ -121,6 +164,9 @@ class RunLeases:
         try:
             there = await self._cluster.lease(self._namespace, name)
         except NotFoundError:
+            if name in self._held:
+                self.lost = _CALLED_OFF
+                raise StoppedError(f"The run was called off: {self.lost}") from None
             self._held[name] = await self._cluster.create_lease(self._fresh(name, target, now))
             return None
         mine = there.holder == self._run
@@ -131,6 +177,8 @@ class RunLeases:
             resource_version=there.resource_version,
             transitions=there.transitions + (not mine),
             acquired=there.acquired if mine else now,
+            annotations={key: value for key, value in there.annotations.items() if key != WAITS}
+            | self._annotations(target),
         )
         self._held[name] = await self._cluster.update_lease(taken)
         return None if mine or not there.holder else Takeover(name, there.holder, there.renewed)
@@ -153,18 +201,45 @@ class RunLeases:
             acquired=now,
             renewed=now,
             labels=labels,
-            annotations={_TARGET: target} if target else {},
+            annotations=self._annotations(target),
         )
 
+    def _annotations(self, target: str) -> dict[str, str]:
+        if target:
+            return {_TARGET: target}
+        return {WAITS: "people"} if self._waits else {}
+
+    def hits(self, targets: Iterable[Target]) -> None:
+        """From now on faults are in ``targets``: the next renewal writes it down, and so does the end."""
+        self._hit |= {target_lease(target) for target in targets}
+
+    def _marked(self, name: str) -> Lease:
+        lease, now = self._held[name], self._clock.now()
+        if name not in self._hit:
+            return replace(lease, renewed=now)
+        return replace(lease, renewed=now, annotations={**lease.annotations, LAST_HIT: written(now)})
+
     def why_lost(self) -> str:
-        """Why the Leases are lost, "" while they are held. Asks nobody: a renewal may be stuck."""
+        """Why the Leases are lost, "" while they are held. Asks nobody: a renewal may be stuck.
+
+        They count as lost ``MARGIN`` before others may take them, so that the faults are out by then.
+        """
         since = self._renewed_at
-        if not self.lost and self._held and self._clock.now() > since + self._duration:
+        if not self.lost and self._held and self._clock.now() > since + self._duration - MARGIN:
             self.lost = f"the leases were not renewed since {since.isoformat(timespec='seconds')}"
         return self.lost
 
+    async def keep(self) -> None:
+        """Renew all, to be called every ``RENEW_EVERY``; as ``renew``, but tried again where it fails."""
+        began = self._clock.now()
+        await self.renew()
+        if self._renewed_at < began and not self.why_lost():
+            # By the next time they would be lost.
+            await self._clock.sleep(_AGAIN_AFTER)
+            await self.renew()
+
     async def renew(self) -> None:
-        """Renew all, to be called every ``RENEW_EVERY``.
+        """Renew all, now.
 
         Raises nothing that the cluster does: while it is only out of reach, the Leases are still
         good for a while. ``lost`` says why once they are not, and stays.
@@ -175,22 +250,21 @@ class RunLeases:
         results = await asyncio.gather(*(self._renew(name) for name in list(self._held)))
         losses = [why for why in results if why]
         if losses:
-            self.lost = "; ".join(losses)
+            self.lost = "; ".join(dict.fromkeys(losses))
         elif None not in results:
             self._renewed_at = now
 
     async def _renew(self, name: str) -> str | None:
         """Answers "" where renewed, None where that could not be done now, else why it is lost."""
         for _ in range(_TRIES):
-            wanted = replace(self._held[name], renewed=self._clock.now())
             try:
-                self._held[name] = await self._brisk.update_lease(wanted)
+                self._held[name] = await self._brisk.update_lease(self._marked(name))
             except ConflictError:
                 why = await self._look_again(name)
                 if why != "":
                     return why
             except NotFoundError:
-                return f"somebody deleted the lease {name}"
+                return _CALLED_OFF
             except GamedayError:
                 return None
             else:
@@ -199,13 +273,15 @@ class RunLeases:
 
     async def _look_again(self, name: str) -> str | None:
         try:
-            there = await self._cluster.lease(self._namespace, name)
+            there = await self._brisk.lease(self._namespace, name)
         except NotFoundError:
-            return f"somebody deleted the lease {name}"
+            return _CALLED_OFF
         except GamedayError:
             return None
+        if not there.holder:
+            return _CALLED_OFF
         if there.holder != self._run:
-            return f"the lease {name} was taken over by {there.holder or 'nobody'}"
+            return f"the lease {name} was taken over by {there.holder}"
         self._held[name] = there
         return ""
 
@@ -219,9 +295,9 @@ class RunLeases:
         try:
             for _ in range(_TRIES):
                 try:
-                    await self._cluster.delete_lease(self._held[name])
+                    await give_back(self._leaving, self._marked(name))
                 except ConflictError:
-                    there = await self._cluster.lease(self._namespace, name)
+                    there = await self._leaving.lease(self._namespace, name)
                     if there.holder != self._run:
                         break
                     self._held[name] = there

@@ -8,7 +8,7 @@ is the truth for everybody who starts runs from anywhere.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from gameday.clients.kubernetes import Cluster
@@ -23,6 +23,8 @@ from gameday.spec.guardrails import Guardrails, Hours
 
 _RELEASED: Final = "a released lever: gameday resume"
 _HOURS: Final = "when runs may take place"
+# No run is meant to take longer, whatever the hours.
+_LONGEST: Final = timedelta(days=31)
 
 
 def category(guardrails: Guardrails, environment: str, category: str) -> Iterator[Violation]:
@@ -52,15 +54,24 @@ def moment(guardrails: Guardrails, environment: str, begins: datetime, ends: dat
     for freeze in guardrails.freezes:
         if freeze.environments and environment not in freeze.environments:
             continue
-        if freeze.contains(begins) or freeze.contains(ends):
+        if freeze.meets(begins, ends):
             limit = f"none from {freeze.first} to {freeze.last} {freeze.timezone} ({freeze.name})"
             yield Violation("freezes", f"{_HOURS} in {environment}", _at(begins, freeze.timezone), limit)
 
 
 def within(rules: Iterable[Hours], begins: datetime, ends: datetime) -> bool:
-    """Whether one of ``rules`` holds all the time: a day's hours have no gap."""
-    short = timedelta(hours=24) > ends - begins
-    return short and any(rule.contain(begins) and rule.contain(ends) for rule in rules)
+    """Whether ``rules`` leave no gap between ``begins`` and ``ends``, such as a night."""
+    listed, at = list(rules), begins
+    if ends - begins > _LONGEST:
+        return False
+    while at <= ends:
+        closing = [closes for rule in listed if (closes := rule.until(at)) is not None]
+        # As instants: local ones of two zones, or of two sides of a change of the clock, do not compare.
+        last = max((closes.astimezone(UTC) for closes in closing), default=None)
+        if last is None or last <= at:
+            return False
+        at = last
+    return any(rule.contain(ends) for rule in listed)
 
 
 def _in_words(rule: Hours) -> str:

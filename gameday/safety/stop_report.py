@@ -8,21 +8,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Final, Self
 
-from gameday.clients.chaos_kinds import FLOW_RUN, RUN, plural
 from gameday.clients.faults import Ref
+from gameday.spec.kinds import ALL_KINDS, FLOW_RUN, ORCHESTRATION_KINDS, RUN, plural
+
+# A thousand objects would make one entry of the audit trail longer than all the others.
+_MOST_OBJECTS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a stop ends: everything, or what carries these labels and what came of it.
+    """What a stop ends: everything, or what carries these labels, or single objects; and what came of it.
 
-    ``namespaces`` are where to look when the cluster does not let us list in all of them.
+    ``namespaces`` are where to look when the cluster does not let us list in all of them;
+    ``objects`` are by uid, so that another one of the same name is not meant.
     """
 
     labels: Mapping[str, str] = field(default_factory=dict)
     namespaces: tuple[str, ...] = ()
+    objects: Mapping[str, Ref] = field(default_factory=dict)
 
     @classmethod
     def everything(cls, *namespaces: str) -> Self:
@@ -39,8 +44,24 @@ class Scope:
         """What the Prefect flow run with this id made."""
         return cls({FLOW_RUN: flow_run}, namespaces)
 
+    @classmethod
+    def of_objects(cls, objects: Mapping[str, Ref]) -> Self:
+        """These objects, by uid; where they are Schedules or Workflows, what they brought forth as well."""
+        return cls(namespaces=tuple(sorted({ref.namespace for ref in objects.values()})), objects=objects)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of which anything can be in scope."""
+        named = {ref.kind for ref in self.objects.values()}
+        if not named or named & set(ORCHESTRATION_KINDS):
+            return ALL_KINDS
+        return tuple(kind for kind in ALL_KINDS if kind in named)
+
     def __str__(self) -> str:
         run, flow_run = self.labels.get(RUN), self.labels.get(FLOW_RUN)
+        if self.objects:
+            refs = sorted(str(ref) for ref in self.objects.values())
+            return refs[0] if len(refs) == 1 else f"{len(refs)} objects, first {refs[0]}"
         return f"run {run}" if run else f"flow run {flow_run}" if flow_run else "everything"
 
 
@@ -159,6 +180,17 @@ class StopReport:
         ]
         unproved = [str(one) for one in self.outcomes if one.ending is not Ending.ENDED]
         return [head, *self.notes, *calls, *unproved, *(f"To do: {task}" for task in self.todo)]
+
+    def gist(self) -> dict[str, Any]:
+        """What ended, what did not, what was not seen: for the audit trail."""
+        return {
+            "scope": str(self.scope),
+            "clean": self.clean,
+            "seconds": round(self.seconds, 3),
+            "objects": [str(one) for one in self.outcomes[:_MOST_OBJECTS]],
+            "count": len(self.outcomes),
+            "unseen": sorted(self.unseen),
+        }
 
     def as_dict(self) -> dict[str, Any]:
         """The report for programs, in JSON's types."""

@@ -105,8 +105,7 @@ def _memory(spec: Mapping[str, Any], limit: int) -> Iterator[Excess]:
     size, workers = part(stressor, "size"), _number(part(stressor, "workers"))
     try:
         # A share of the container's memory is a number of bytes that nobody can know from the object.
-        known = isinstance(size, str) and workers is not None and workers >= 1
-        held = parse_size(size) * workers if known else None
+        held = parse_size(size) * workers if isinstance(size, str) and workers and workers >= 1 else None
     except (ValueError, OverflowError):
         held = None
     if held is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -212,22 +213,50 @@ def start_process(tmp_path: Path) -> Iterator[Callable[..., Process]]:
         process.end()
 
 
+def watchdogs(state: Path) -> dict[str, int]:
+    """The watchdogs whose state directory is ``state`` and that still watch: run and process."""
+    found = {}
+    for log in (state / "watchdogs").glob("*.log"):
+        for line in log.read_text(encoding="utf-8").splitlines():
+            if match := re.search(r"process (\d+) watches run (\S+)", line):
+                found[match[2]] = int(match[1])
+    return {run: pid for run, pid in found.items() if _is_watchdog(pid, run)}
+
+
+def _is_watchdog(pid: int, run: str) -> bool:
+    """Whether that process still is this run's watchdog: numbers are used again."""
+    command = ["ps", "-ww", "-o", "args=", "-p", str(pid)]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False)
+    return "gameday.run.watchdog" in listed.stdout and run in listed.stdout
+
+
+@pytest.fixture(autouse=True)
+def no_watchdog_stays(isolated: Path) -> Iterator[None]:
+    """End the watchdogs that would go on trying, for minutes, in a sandbox that is gone."""
+    yield
+    for pid in watchdogs(isolated).values():
+        os.kill(pid, signal.SIGKILL)
+
+
 ROOT = Path(__file__).resolve().parents[2]
 PREFECT = (sys.executable, "-m", "prefect", "--no-prompt")
 POOL = "chaos-processes"
 
 
+@pytest.fixture(scope="session")
+def _deployed(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    home = str(tmp_path_factory.mktemp("prefect-home"))
+    environment = {**os.environ, **PREFECT_ENV, "PREFECT_API_URL": prefect_server, "PREFECT_HOME": home}
+    for arguments in (("work-pool", "create", POOL, "--type", "process", "--overwrite"), ("deploy", "--all")):
+        command = [*PREFECT, *arguments]
+        step = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert step.returncode == 0, step.stdout + step.stderr
+
+
 @pytest.fixture
-async def deployed(
-    prefect_env: dict[str, str],
-    start_process: Callable[..., Process],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def deployed(_deployed: None, prefect_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything that prefect.yaml declares, deployed to the session's Prefect server."""
     monkeypatch.chdir(ROOT)
-    for arguments in (("work-pool", "create", POOL, "--type", "process", "--overwrite"), ("deploy", "--all")):
-        step = start_process(*PREFECT, *arguments, **prefect_env)
-        assert await step.ended() == 0, step.output
 
 
 @pytest.fixture

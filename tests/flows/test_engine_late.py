@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -10,6 +11,9 @@ import pytest
 from prefect.client.schemas.objects import State
 
 from flows.run_experiment import run_experiment
+from gameday.clients.kubernetes import Cluster
+from gameday.clients.types import Lease
+from gameday.clock import SystemClock
 from gameday.journal.store import Event, Journal
 from gameday.settings import load
 from sandbox.process.launch import Sandbox
@@ -53,6 +57,60 @@ async def test_a_creation_that_is_cancelled_while_the_api_server_works_on_it_lea
     assert await live_faults() == []
     async with Journal.open(load().database_url) as journal:
         assert (await journal.latest(1))[0].verdict == "stopped"
+
+
+async def test_a_stage_whose_end_cannot_be_proved_goes_to_the_emergency_stop_at_once(
+    sandbox: Sandbox,
+) -> None:
+    def listen(event: Event) -> None:
+        if event.kind == "injected":
+            pull(sandbox, "fail", method="DELETE", path="podchaos/", status=503)
+        if event.kind == "warning" and "is not proved" in event.message:
+            url = f"{sandbox.url}/control/kubernetes/"
+            httpx.delete(url, trust_env=False).raise_for_status()
+
+    with listening(listen):
+        state = await carried_out(duration="90s")
+    assert state.name == "Error"
+    assert "whether its faults have ended is not proved" in (state.message or "")
+    assert await live_faults() == []
+    told = await events()
+    ended = [event.at for event in told if event.kind == "warning" and "is not proved" in event.message]
+    (began,) = [event.at for event in told if event.kind == "injected"]
+    assert ended[0] - began < timedelta(seconds=15 + 15)
+
+
+async def test_a_slack_that_stalls_holds_up_neither_the_leases_nor_the_end_of_an_interrupted_run(
+    sandbox: Sandbox,
+) -> None:
+    running: asyncio.Task[State[Any]] | None = None
+    leases: list[Lease] = []
+
+    def listen(event: Event) -> None:
+        if event.kind == "injected":
+            url = f"{sandbox.url}/control/slack/fault"
+            httpx.put(url, json={"kind": "stalling"}, trust_env=False).raise_for_status()
+            assert running is not None
+            running.cancel()
+
+    async def look(event: Event) -> None:
+        async with Cluster.connect(clock=SystemClock()) as cluster:
+            leases.extend(await cluster.leases(""))
+
+    looking: list[asyncio.Task[None]] = []
+
+    def listen_for_the_report(event: Event) -> None:
+        if event.kind == "report":
+            looking.append(asyncio.ensure_future(look(event)))
+
+    with listening(listen), listening(listen_for_the_report):
+        running = asyncio.ensure_future(carried_out())
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    await asyncio.gather(*looking)
+    assert looking
+    assert [lease.name for lease in leases if lease.holder] == []
+    assert any("were not sent within 3 s of the end" in event.message for event in await events())
 
 
 async def test_nothing_is_injected_beside_a_fault_that_hangs(sandbox: Sandbox) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
+import httpx
 import pytest
 
 from gameday.clients.kubernetes import Cluster
 from gameday.clock import RemoteClock
 from gameday.errors import RefusedError
-from gameday.safety.lease import DURATION, RENEW_EVERY, RunLeases, Target, run_lease, target_lease
+from gameday.safety.lease import DURATION, MARGIN, RENEW_EVERY, RunLeases, Target, run_lease, target_lease
 from sandbox.process.launch import Sandbox
 
 CHAOS = "chaos-engineering"
@@ -112,7 +113,7 @@ async def test_a_lease_that_somebody_deleted_is_lost(cluster: Cluster) -> None:
     await held.acquire()
     await cluster.delete_lease(await cluster.lease(CHAOS, run_lease("run-a")))
     await held.renew()
-    assert held.lost == f"somebody deleted the lease {run_lease('run-a')}"
+    assert held.lost == "`gameday stop` called it off (its leases were taken away)"
 
 
 async def test_the_next_run_may_begin_at_once_after_a_release(cluster: Cluster) -> None:
@@ -138,3 +139,43 @@ async def test_taking_up_its_own_leases_again_is_no_takeover(cluster: Cluster) -
     await leases(cluster, "run-a", GATEWAY).acquire()
     assert await leases(cluster, "run-a", GATEWAY).acquire() == ()
     assert (await cluster.lease(CHAOS, target_lease(GATEWAY))).transitions == 0
+
+
+async def test_a_run_gives_up_before_others_may_take_its_leases(cluster: Cluster, clock: RemoteClock) -> None:
+    held = leases(cluster, "run-a", GATEWAY)
+    await held.acquire()
+    await clock.sleep(DURATION - MARGIN)
+    assert held.why_lost() == ""
+    await clock.sleep(timedelta(seconds=1))
+    assert "not renewed since" in held.why_lost()
+    with pytest.raises(RefusedError):
+        await leases(cluster, "run-b", GATEWAY).acquire()
+
+
+@pytest.mark.parametrize(("failures", "lost"), [(1, False), (None, True)])
+async def test_a_renewal_that_fails_is_tried_again_before_the_leases_are_lost(
+    sandbox: Sandbox, failures: int | None, lost: bool
+) -> None:
+    clock = RemoteClock(sandbox.env["GAMEDAY_CLOCK_URL"])
+    async with Cluster.connect(clock=clock) as cluster:
+        held = leases(cluster, "run-a")
+        await held.acquire()
+        rule = {"method": "PUT", "path": "leases", "next": failures}
+        httpx.post(f"{sandbox.url}/control/kubernetes/fail", json=rule, trust_env=False).raise_for_status()
+        async with clock.every(RENEW_EVERY, held.keep):
+            await clock.sleep(DURATION - MARGIN + timedelta(seconds=1))
+        assert bool(held.why_lost()) is lost
+
+
+async def test_what_a_hanging_api_server_does_not_take_back_is_left_to_lapse(
+    sandbox: Sandbox,
+) -> None:
+    clock = RemoteClock(sandbox.env["GAMEDAY_CLOCK_URL"])
+    async with Cluster.connect(clock=clock) as cluster:
+        held = leases(cluster, "run-a", GATEWAY)
+        await held.acquire()
+        rule = {"method": "DELETE", "path": "leases"}
+        httpx.post(f"{sandbox.url}/control/kubernetes/stall", json=rule, trust_env=False).raise_for_status()
+        left = await held.release()
+        httpx.post(f"{sandbox.url}/control/kubernetes/release", json={}, trust_env=False)
+    assert {why.partition(":")[0] for why in left} == {run_lease("run-a"), target_lease(GATEWAY)}

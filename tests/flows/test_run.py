@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from gameday.journal.store import Event, Journal, RunRecord, Verdict
 from gameday.settings import load
 from sandbox.process.launch import Sandbox
 from tasks.listening import listening
-from tests.flows.conftest import live_faults
+from tests.flows.conftest import chaos_mesh, live_faults
 
 pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("in_prefect")]
 
@@ -111,13 +112,31 @@ async def test_the_run_is_a_readable_timeline_in_prefect(sandbox: Sandbox) -> No
 
 
 async def test_a_dry_run_asks_everything_and_touches_nothing(sandbox: Sandbox) -> None:
-    state = await carried_out(dry_run=True)
-    assert state.name == "Held"
-    _, events = await recorded()
-    assert any("dry run" in event.message for event in events if event.kind == "check")
-    assert not [event for event in events if event.kind == "injected"]
+    heard: list[Event] = []
+    with listening(heard.append):
+        state = await carried_out(dry_run=True)
+    assert state.is_completed()
+    assert state.name == "Dry run"
+    assert any("dry run" in event.message for event in heard if event.kind == "check")
+    assert not {"injected", "stage", "verdict", "report"} & {event.kind for event in heard}
     assert told(sandbox) == []
     assert await live_faults() == []
+
+
+async def test_a_dry_run_is_no_run_in_the_record(sandbox: Sandbox) -> None:
+    await carried_out(dry_run=True)
+    async with Journal.open(load().database_url) as journal:
+        assert await journal.latest() == []
+    assert not list(load().reports_dir.glob("*"))
+
+
+async def test_a_dry_run_that_is_refused_says_so_and_is_not_in_the_record_either(sandbox: Sandbox) -> None:
+    mode = {"mode": "empty"}
+    httpx.put(f"{sandbox.url}/control/prometheus/", json=mode, trust_env=False).raise_for_status()
+    state = await carried_out(dry_run=True)
+    assert state.name == "Refused"
+    async with Journal.open(load().database_url) as journal:
+        assert await journal.latest() == []
 
 
 async def test_a_blind_prometheus_refuses_a_run_before_anything_is_touched(
@@ -170,4 +189,51 @@ async def test_a_fault_that_somebody_ends_by_hand_stops_the_run(sandbox: Sandbox
 
     state = await when_a_fault_is_in(stop)
     assert state.name == "Stopped", state.message
+    assert state.message == "`gameday stop` called it off (its leases were taken away)"
     assert await live_faults() == []
+
+
+async def test_a_fault_that_somebody_deletes_by_hand_is_told_from_a_stop(sandbox: Sandbox) -> None:
+    async def delete() -> None:
+        async with chaos_mesh() as chaos:
+            for fault in (await chaos.live()).objects:
+                await chaos.delete(fault.ref)
+
+    state = await when_a_fault_is_in(delete)
+    assert state.name == "Stopped", state.message
+    assert "was ended by somebody else" in (state.message or "")
+
+
+async def test_each_stage_tells_how_its_service_came_back_counted_from_the_kill(sandbox: Sandbox) -> None:
+    await carried_out()
+    record, events = await recorded()
+    rows = [row for event in events if event.kind == "recovered" for row in event.data["services"]]
+    hit = [row for row in rows if row["hitBy"]]
+    assert [(row["stage"], row["service"]) for row in hit] == [
+        ("kill-api-gateway", "api-gateway"),
+        ("kill-auth-service", "auth-service"),
+        ("kill-platform-services", "platform-services"),
+    ]
+    for row in hit:
+        assert row["hitBy"] == ["PodChaos pod-kill"]
+        assert row["since"] == "the kill"
+        assert 0 < row["replacedS"] <= row["tookS"] < 60, row
+    assert record.report is not None
+    report = Path(record.report).read_text(encoding="utf-8")
+    words = f"{hit[1]['replacedS']:.0f}s after the kill"
+    assert f"| kill-auth-service | auth-service | PodChaos pod-kill | {words} |" in report
+
+
+async def test_a_recovery_that_cannot_be_seen_is_given_up_after_the_grace(sandbox: Sandbox) -> None:
+    async def blind() -> None:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            answer = await client.put(f"{sandbox.url}/control/prometheus/", json={"mode": "empty"})
+            answer.raise_for_status()
+
+    state = await when_a_fault_is_in(blind)
+    assert state.name == "Aborted"
+    assert "the recovery could not be seen" in (state.message or "")
+    _, events = await recorded()
+    (began,) = [event.at for event in events if event.message == "Post-experiment"]
+    (given_up,) = [event.at for event in events if event.kind == "recovery"]
+    assert timedelta(seconds=30) <= given_up - began <= timedelta(seconds=40)

@@ -81,7 +81,12 @@ async def given(approvals: Approvals, asked: Request, who: str, *, no: bool = Fa
         ("Platform Team", "platformteam", True),
         (" platform\tteam\n", "PLATFORM TEAM", True),
         ("platform\N{ZERO WIDTH SPACE}team", "platform team", True),
+        ("platform\N{HANGUL FILLER}team", "platform team", True),
+        ("platform\N{COMBINING GRAPHEME JOINER}team\N{VARIATION SELECTOR-16}", "platform team", True),
+        ("platform\N{BRAILLE PATTERN BLANK}team\x07", "platform team", True),
+        ("platform-team.", "platform team", True),
         ("platform-team", "data-team", False),
+        ("team 1", "team 2", False),
     ],
 )
 def test_one_person_is_one_person_however_the_name_is_written(one: str, other: str, same: bool) -> None:
@@ -93,6 +98,9 @@ async def test_an_answer_counts_only_where_everything_about_it_is_right(approval
     await approvals.ask(asked)
     assert "somebody else must approve" in await given(approvals, asked, "platform TEAM")
     assert await given(approvals, asked, " \t") == "it has no name"
+    assert await given(approvals, asked, "\N{HANGUL FILLER}.") == "it has no name"
+    alike = "pl\N{CYRILLIC SMALL LETTER A}tform team"
+    assert await given(approvals, asked, alike) == "its name mixes letters of scripts that look alike"
     assert "No alert is firing" in await given(approvals, asked, "data-team", confirmed=("procedures",))
     assert await given(approvals, asked, "data-team") == ""
     assert "has approved already: 2 different people" in await given(approvals, asked, "Data-team")

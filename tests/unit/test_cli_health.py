@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
+import warnings
 from typing import Any
 
 import httpx
 import pytest
 
 from gameday.cli.main import run
+from gameday.clients.chaos_mesh import ChaosMesh
+from gameday.clients.kubernetes import Cluster
+from gameday.clients.prometheus import Prometheus
+from gameday.clock import SystemClock
 from gameday.errors import ExitCode
+from gameday.health import Examination
+from gameday.spec.catalogue import Catalogue
 from sandbox.process.launch import Sandbox
 
 Capture = pytest.CaptureFixture[str]
@@ -64,3 +73,26 @@ def test_every_check_that_fails_says_what_to_do_and_names_its_system_once(
     assert set(checks) == {"Kubernetes", "services", "Chaos Mesh", "no other faults", "permissions"}
     assert all("Ask for a role" in check["hint"] for check in checks.values())
     assert not checks["Kubernetes"]["found"].startswith("Kubernetes")
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+async def test_an_examination_that_is_cancelled_at_once_leaves_nothing_unawaited(
+    shared_sandbox: Sandbox,
+) -> None:
+    assert shared_sandbox.url
+    platform = Catalogue().platform
+    url = shared_sandbox.env["GAMEDAY_PROMETHEUS_URL"]
+    async with (
+        Cluster.connect(clock=SystemClock()) as cluster,
+        Prometheus(url, clock=SystemClock()) as prometheus,
+    ):
+        environment = platform.environment("staging")
+        examination = Examination(platform, environment, cluster, ChaosMesh(cluster.api), prometheus)
+        task = asyncio.create_task(examination.all())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    with warnings.catch_warnings(record=True) as complaints:
+        gc.collect()
+    assert [str(one.message) for one in complaints] == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import subprocess
 import sys
@@ -14,6 +16,7 @@ import typer
 
 from gameday.cli.failure import report
 from gameday.cli.main import COMMANDS, Entry, run
+from gameday.cli.output import Format, emit, note, table
 from gameday.errors import (
     DeclarationError,
     ExitCode,
@@ -194,6 +197,25 @@ def complete(words: str, **variables: str) -> tuple[list[str], str]:
     return command.stdout.split(), command.stderr
 
 
+def test_the_process_ends_with_its_code_although_something_in_it_waits_for_ever() -> None:
+    script = (
+        "import sys, threading\n"
+        "from gameday.cli.main import main\n"
+        "threading.Thread(target=threading.Event().wait).start()\n"
+        "sys.argv = ['gameday', 'show', 'no-such-experiment']\n"
+        "main()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert ended.returncode == ExitCode.USAGE
+    assert "unknown experiment 'no-such-experiment'" in ended.stderr
+
+
+def test_what_is_infinite_is_valid_json(capsys: Capture) -> None:
+    emit({"value": math.inf, "other": -math.inf}, Format.JSON, lambda _: None)
+    told = capsys.readouterr().out
+    assert json.loads(told, parse_constant=pytest.fail) == {"value": "Infinity", "other": "-Infinity"}
+
+
 def test_tab_completes_commands_and_subcommands() -> None:
     assert complete("gameday sand") == (["sandbox"], "")
     offered, said = complete("gameday sandbox ")
@@ -210,3 +232,31 @@ def test_tab_completes_the_experiments_of_the_catalogue_in_force(tmp_path: Path)
 @pytest.mark.parametrize("words", ["gameday show x", "gameday plan x --env x", "gameday monitor x"])
 def test_tab_says_nothing_where_the_settings_are_broken(words: str) -> None:
     assert complete(words, GAMEDAY_EXPERIMENTS="/no/such/place", GAMEDAY_LOG_LEVEL="loud") == ([], "")
+
+
+STEERING = "all is well\x1b[2J\x07\x9b31m\u202e"
+
+
+def test_what_somebody_typed_never_steers_the_terminal_of_whoever_reads_it(
+    offer: Offer, capsys: Capture
+) -> None:
+    def say() -> None:
+        rows = table("BY", "WHY")
+        rows.add_row(STEERING, "a\tb\n\x1b]0;title")
+        note(STEERING, style="bold")
+        emit(STEERING, Format.TEXT, lambda console: console.print(rows, STEERING))
+        emit({"why": STEERING}, Format.JSON, lambda console: None)
+        emit({"why": STEERING[:-1]}, Format.YAML, lambda console: None)
+        raise RefusedError(STEERING, (STEERING,), hint=STEERING)
+
+    offer(say)
+    assert run(["trial"]) == ExitCode.REFUSED
+    out, err = capsys.readouterr()
+    assert not set("\x1b\x07\x9b\u202e") & set(out + err)
+    assert "all is well" in out
+    assert "all is well" in err
+
+
+def test_json_says_what_somebody_typed_to_the_letter(capsys: Capture) -> None:
+    emit({"why": STEERING}, Format.JSON, lambda console: None)
+    assert json.loads(capsys.readouterr().out) == {"why": STEERING}

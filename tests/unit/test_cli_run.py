@@ -31,6 +31,7 @@ AT = datetime(2026, 11, 23, 10, 15, 30, tzinfo=UTC)
         (["basic-pod-failur"], "did you mean 'basic-pod-failure'?"),
         (["basic-pod-failure", "--env", "stagin"], "did you mean 'staging'?"),
         (["basic-pod-failure", "--duration", "5"], "expected a duration with its unit"),
+        (["basic-pod-failure", "--duration", "20s"], "20s is too short for 3 stages"),
         (["basic-pod-failure"], "No Prometheus is known for staging"),
         (["basic-pod-failure", "--env", "dev", "--sandbox"], "the sandbox stands for staging, not for dev"),
     ],

@@ -15,7 +15,7 @@ from gameday.clients.chaos_mesh import ChaosMesh
 from gameday.clients.faults import Ref
 from gameday.clients.kubernetes import Cluster
 from gameday.clock import RemoteClock
-from gameday.errors import ConflictError, NotAllowedError, NotFoundError, RejectedError
+from gameday.errors import ConflictError, NotAllowedError, NotFoundError, RejectedError, UnreachableError
 from sandbox.process.launch import Sandbox, launch_temporary
 
 CHAOS = "chaos-engineering"
@@ -276,6 +276,24 @@ async def test_waiting_survives_an_api_server_that_comes_and_goes(
     pull(levers, "fail", path="networkchaos", status=503, next=10)
     left = await chaos.wait([ref], lambda one: one is None, within=PATIENCE)
     assert left == {ref: None}
+
+
+async def test_waiting_for_an_api_server_that_stays_away_is_given_up_early(
+    chaos: ChaosMesh, levers: httpx.Client, clock: RemoteClock
+) -> None:
+    ref = await injected(chaos, delay())
+    pull(levers, "fail", path="networkchaos", status=503)
+    began = clock.now()
+    with pytest.raises(UnreachableError):
+        await chaos.wait([ref], lambda one: one is None, within=timedelta(minutes=1))
+    assert timedelta(seconds=10) <= clock.now() - began < timedelta(seconds=15)
+
+
+async def test_a_creation_without_an_answer_is_asked_for_once(chaos: ChaosMesh, levers: httpx.Client) -> None:
+    pull(levers, "fail", method="POST", path="networkchaos", status=500, next=1)
+    with pytest.raises(UnreachableError):
+        await chaos.create(delay())
+    assert (await chaos.live()).objects == ()
 
 
 async def test_waiting_in_vain_ends_with_what_is_there(chaos: ChaosMesh, levers: httpx.Client) -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import uvicorn
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp
 
 from gameday.clients.prometheus import Measurement, Prometheus, Unknown, Why
 from gameday.clock import SystemClock
@@ -63,23 +68,29 @@ class Bench:
         self.server.levers.set(PrometheusFault.model_validate({"mode": mode, **how}))
 
 
+@asynccontextmanager
+async def serving(app: ASGIApp) -> AsyncIterator[str]:
+    """Serve ``app`` meanwhile; its address."""
+    web = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
+    task = asyncio.create_task(web.serve())
+    while not web.started:  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0.01)
+    yield f"http://127.0.0.1:{web.servers[0].sockets[0].getsockname()[1]}"
+    web.should_exit = True
+    await task
+
+
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
     world = World(seed=1, epoch=EPOCH)
     server = PrometheusServer(world, [Services()])
     world.advance_to(600)
-    web = uvicorn.Server(uvicorn.Config(server.app, port=0, log_level="error", lifespan="off"))
-    serving = asyncio.create_task(web.serve())
-    while not web.started:  # noqa: ASYNC110 - uvicorn has no event for it
-        await asyncio.sleep(0.01)
-    port = web.servers[0].sockets[0].getsockname()[1]
-    async with Prometheus(
-        f"http://127.0.0.1:{port}", clock=WorldClock(world), timeout=timedelta(seconds=2)
-    ) as client:
+    async with (
+        serving(server.app) as url,
+        Prometheus(url, clock=WorldClock(world), timeout=timedelta(seconds=2)) as client,
+    ):
         yield Bench(world, server, client)
-    server.levers.set(PrometheusFault())
-    web.should_exit = True
-    await serving
+        server.levers.set(PrometheusFault())
 
 
 def unknown(answer: object) -> Why:
@@ -99,6 +110,15 @@ async def test_a_quantile_over_no_traffic_is_unknown_for_that_service_only(bench
     found = (await bench.client.instant(P95)).by("service")
     assert isinstance(found["api-gateway"], Measurement)
     assert unknown(found["auth-service"]) is Why.NAN
+
+
+@pytest.mark.parametrize(("query", "value"), [("vector(1) / 0", math.inf), ("-vector(1) / 0", -math.inf)])
+async def test_what_is_infinite_is_a_value_past_a_limit_and_not_unknown(
+    bench: Bench, query: str, value: float
+) -> None:
+    one = (await bench.client.instant(query)).single()
+    assert isinstance(one, Measurement)
+    assert one.value == value
 
 
 async def test_a_service_without_a_series_is_unknown_by_name(bench: Bench) -> None:
@@ -199,3 +219,62 @@ async def test_a_number_alone_is_a_value_too(bench: Bench) -> None:
     one = (await bench.client.instant("scalar(vector(7))")).single()
     assert isinstance(one, Measurement)
     assert one.value == 7
+
+
+async def test_several_questions_are_one_call_and_each_has_its_own_answer(bench: Bench) -> None:
+    rate = "sum by (service) (rate(requests_total[1m])) # a comment ends the line"
+    bench.server.levers.queries.clear()
+    answers = await bench.client.instants([rate, P95, "nothing", rate, "-vector(1) / 0", "max(up)"])
+    assert bench.server.levers.queries.total() == 1
+    assert list(answers) == [rate, P95, "nothing", "-vector(1) / 0", "max(up)"]
+    for query, answer in answers.items():
+        assert answer == await bench.client.instant(query)
+
+
+@pytest.mark.parametrize("odd", ["sum by (service (up)", "scalar(vector(7))", "up[1m]"])
+async def test_a_question_that_cannot_be_asked_with_others_spoils_none_of_them(
+    bench: Bench, odd: str
+) -> None:
+    answers = await bench.client.instants([odd, "max(up)"])
+    assert answers[odd] == await bench.client.instant(odd)
+    assert isinstance(answers["max(up)"].single(), Measurement)
+
+
+@pytest.mark.parametrize(
+    ("mode", "why"),
+    [("empty", Why.EMPTY), ("failing", Why.ERROR), ("gone", Why.ERROR), ("slow", Why.TIMEOUT)],
+)
+async def test_what_is_wrong_with_the_server_is_why_each_of_several_is_unknown(
+    bench: Bench, mode: str, why: Why
+) -> None:
+    hasty = Prometheus(bench.client.url, clock=SystemClock(), timeout=timedelta(milliseconds=500))
+    bench.break_it(mode, delay="60s")
+    answers = await hasty.instants(["max(up)", "requests_total"])
+    hasty.close()
+    assert {unknown(answer.failure) for answer in answers.values()} == {why}
+
+
+async def test_questions_that_together_take_too_long_are_asked_one_by_one_from_then_on(bench: Bench) -> None:
+    hasty = Prometheus(bench.client.url, clock=SystemClock(), timeout=timedelta(milliseconds=500))
+    bench.break_it("slow", delay="60s", times=1)
+    await hasty.instants(["max(up)", "requests_total"])
+    bench.break_it("normal")
+    bench.server.levers.queries.clear()
+    answers = await hasty.instants(["max(up)", "requests_total"])
+    hasty.close()
+    assert {answer.failure for answer in answers.values()} == {None}
+    assert bench.server.levers.queries.total() == 2
+
+
+async def test_a_proxy_that_lets_nobody_post_is_asked_one_by_one(bench: Bench) -> None:
+    app = bench.server.app
+
+    async def proxy(scope: Any, receive: Any, send: Any) -> None:
+        if scope["method"] == "POST":
+            await PlainTextResponse("read only", 403)(scope, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    async with serving(proxy) as url, Prometheus(url, clock=SystemClock()) as reader:
+        answers = await reader.instants(["max(up)", "requests_total"])
+    assert {answer.failure for answer in answers.values()} == {None}

@@ -41,6 +41,24 @@ async def test_the_system_clock_tells_utc_and_sleeps() -> None:
     assert clock.now() - before >= timedelta(milliseconds=5)
 
 
+async def test_real_time_goes_on_evenly_where_the_machines_clock_is_set_back() -> None:
+    noon = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    machine = [noon]
+    clock = SystemClock(lambda: machine[-1])
+    deadline = clock.now() + timedelta(minutes=1)
+    machine.append(noon - timedelta(hours=1))
+    first, second = clock.now(), clock.now()
+    assert noon <= first <= second < deadline, "neither back nor away"
+
+
+async def test_real_time_follows_a_machine_whose_clock_is_set_forward_or_that_slept() -> None:
+    noon = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    machine = [noon]
+    clock = SystemClock(lambda: machine[-1])
+    machine.append(noon + timedelta(hours=1))
+    assert clock.now() == noon + timedelta(hours=1)
+
+
 async def test_a_rehearsal_passes_forty_five_minutes_exactly(
     clock: RemoteClock, shared_sandbox: Sandbox
 ) -> None:
@@ -97,6 +115,22 @@ async def test_two_beats_keep_their_own_rhythm(clock: RemoteClock) -> None:
         ("left", 12 * SECOND),
         ("right", 12 * SECOND),
     ]
+
+
+async def test_a_beat_comes_with_whoever_wakes_shortly_before_it_and_never_late(clock: RemoteClock) -> None:
+    """Time moves no oftener than somebody wakes: moving it costs more than a beat."""
+    start = clock.now()
+    beats: list[timedelta] = []
+
+    async def beat() -> None:
+        beats.append(clock.now() - start)
+
+    await clock.sleep(2 * SECOND)
+    async with clock.every(10 * SECOND, beat):
+        await clock.sleep(3 * SECOND)
+        for _ in range(6):
+            await clock.sleep(5 * SECOND)
+    assert beats == [10 * SECOND, 20 * SECOND, 30 * SECOND]
 
 
 async def test_a_beat_may_itself_sleep(clock: RemoteClock) -> None:
@@ -169,6 +203,20 @@ async def test_a_sleeper_that_is_cancelled_does_not_drag_the_world_on(
     assert clock.now() == stopped + MINUTE
 
 
+async def test_a_sleeper_that_is_cancelled_when_its_time_has_come_does_not_stop_time(
+    clock: RemoteClock,
+) -> None:
+    before, short = clock.now(), asyncio.ensure_future(clock.sleep(SECOND))
+
+    async def give_up() -> None:
+        short.cancel()
+
+    async with clock.every(SECOND, give_up):
+        await clock.sleep(5 * SECOND)
+    assert short.cancelled()
+    assert clock.now() - before == 5 * SECOND
+
+
 async def test_two_processes_that_sleep_share_the_time(shared_sandbox: Sandbox) -> None:
     url = shared_sandbox.env["GAMEDAY_CLOCK_URL"]
     one, other = RemoteClock(url), RemoteClock(url)
@@ -214,3 +262,50 @@ async def test_a_rehearsal_whose_sandbox_went_away_says_so(sandbox: Sandbox) -> 
     sandbox.stop()
     with pytest.raises(UnreachableError, match="stopped answering"):
         await clock.sleep(SECOND)
+
+
+def test_a_clock_goes_on_from_one_event_loop_to_the_next(shared_sandbox: Sandbox) -> None:
+    clock = RemoteClock(shared_sandbox.env["GAMEDAY_CLOCK_URL"])
+    before = clock.now()
+    for _ in range(3):
+        asyncio.run(clock.sleep(SECOND))
+    assert clock.now() == before + 3 * SECOND
+
+
+async def test_a_connection_that_was_closed_meanwhile_is_opened_again() -> None:
+    """Servers hang up on clients that ask nothing for a while."""
+    reading = b'{"now":"2026-11-23T10:00:00Z","mode":"rehearsal"}'
+    connections = 0
+
+    async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(reading), reading))
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer_once, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        clock = await asyncio.to_thread(RemoteClock, f"http://127.0.0.1:{port}/clock")
+        for _ in range(3):
+            await clock.look()
+    assert connections == 4
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n", b"SSH-2.0\r\n\r\n"])
+async def test_a_clock_that_answers_nonsense_later_is_told_with_its_address(answer: bytes) -> None:
+    reading = b'{"now":"2026-11-23T10:00:00Z","mode":"rehearsal"}'
+    answers = [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(reading), reading), answer]
+
+    async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answers.pop(0))
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(reply, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        clock = await asyncio.to_thread(RemoteClock, f"http://127.0.0.1:{port}/clock")
+        with pytest.raises(UnreachableError, match=f"http://127.0.0.1:{port}/clock stopped answering"):
+            await clock.look()

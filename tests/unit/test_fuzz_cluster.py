@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gameday.clients.chaos_kinds import ALL_KINDS
 from gameday.clients.faults import FaultState, Record
+from gameday.spec.kinds import ALL_KINDS
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),

@@ -82,6 +82,11 @@ def test_a_refusal_names_the_rule_the_value_and_the_limit() -> None:
 
 STRONG: dict[str, tuple[str, dict[str, Any]]] = {
     "more CPU workers": ("cpuWorkers", fault("StressChaos", stressors={"cpu": {"workers": 5, "load": 50}})),
+    "no CPU workers, which are as many as there are processors": (
+        "cpuWorkers",
+        fault("StressChaos", stressors={"cpu": {"workers": -1, "load": 50}}),
+    ),
+    "the heap of a JVM, filled": ("memory", fault("JVMChaos", action="stress", memType="heap")),
     "a higher load": ("cpuLoad", fault("StressChaos", stressors={"cpu": {"workers": 1, "load": 81}})),
     "a full load, unsaid": ("cpuLoad", fault("StressChaos", stressors={"cpu": {"workers": 1}})),
     "more memory in all": (
@@ -176,6 +181,17 @@ def test_faults_stay_where_they_may_be(what: str) -> None:
 )
 def test_a_selector_that_means_everybody_is_refused(selector: Any) -> None:
     assert "selector" in rules(fault(action="pod-kill", selector=selector))
+
+
+def test_a_fault_stays_in_the_cluster_where_somebody_looks_at_it() -> None:
+    (violation,) = found(fault(action="pod-failure", remoteCluster="elsewhere"))
+    assert violation.refuses
+    assert str(violation) == (
+        "remoteCluster of PodChaos mine: elsewhere; "
+        "the limit is the cluster that the object is in (remoteCluster)"
+    )
+    nested = fault(action="pod-failure", remoteCluster="elsewhere")["spec"]
+    assert rules(workflow({"name": "a", "deadline": "1m", "podChaos": nested})) == ["remoteCluster"]
 
 
 def test_a_protected_service_needs_an_approval_and_says_of_whom() -> None:

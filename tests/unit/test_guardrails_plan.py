@@ -7,11 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from gameday.clients.kubernetes import Cluster
 from gameday.clients.types import Lease
 from gameday.clock import SystemClock
 from gameday.safety.lease import RunLeases, Target, run_lease
+from gameday.safety.occasion import within
+from gameday.spec.guardrails import Guardrails, Hours
 from sandbox.process.launch import Sandbox
 from tests.unit.test_plan_build import NOW, Planner
 
@@ -58,6 +61,58 @@ async def test_a_run_takes_place_within_the_hours(what: str, looking: Planner) -
     now, expected = MOMENTS[what]
     guard(looking, hours=HOURS)
     assert await broken(looking, now=now) == expected
+
+
+NIGHT = [{"from": "22:00", "to": "23:59"}, {"from": "00:00", "to": "06:00"}]
+ALWAYS = [{"days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"], "from": "00:00", "to": "23:59"}]
+
+
+@pytest.mark.parametrize(
+    ("rules", "begins", "hours", "expected"),
+    [
+        ([{}], datetime(2026, 11, 23, 16, 30, tzinfo=UTC), 17, False),  # the night between two days
+        ([{}], datetime(2026, 11, 23, 9, 0, tzinfo=UTC), 8, False),  # to the minute at which they close
+        ([{}], datetime(2026, 11, 23, 9, 0, tzinfo=UTC), 7.9, True),
+        (NIGHT, datetime(2026, 11, 23, 22, 30, tzinfo=UTC), 3, True),  # across midnight, in two rules
+        (NIGHT, datetime(2026, 11, 23, 23, 59, 30, tzinfo=UTC), 0.001, True),
+        (NIGHT, datetime(2026, 11, 23, 22, 30, tzinfo=UTC), 8, False),
+        (NIGHT, datetime(2026, 11, 27, 22, 30, tzinfo=UTC), 3, False),  # into a Saturday
+        (ALWAYS, datetime(2026, 11, 23, 22, 30, tzinfo=UTC), 60, True),
+        # The night in which 02:00 comes twice.
+        (
+            [{**ALWAYS[0], "to": "02:30", "timezone": "Europe/Berlin"}],
+            datetime(2026, 10, 25, 0, 10, tzinfo=UTC),
+            1,
+            False,
+        ),
+    ],
+)
+def test_hours_hold_all_the_time_and_not_only_at_both_ends(
+    rules: list[dict[str, Any]], begins: datetime, hours: float, expected: bool
+) -> None:
+    ends = begins + timedelta(hours=hours)
+    assert within([Hours.model_validate(rule) for rule in rules], begins, ends) is expected
+
+
+async def test_a_freeze_of_a_day_in_the_midst_of_a_run_counts(looking: Planner) -> None:
+    guard(looking, freezes=[{"name": "that day", "from": "2026-11-24", "to": "2026-11-24"}])
+    assert "freezes" in await broken(looking, duration=timedelta(days=3))
+
+
+@pytest.mark.parametrize(
+    ("key", "rule"),
+    [
+        ("hours", {"from": 9, "to": 17}),
+        ("hours", {"from": "09:00Z", "to": "17:00Z"}),
+        ("hours", {"from": "09:00+01:00", "to": "17:00"}),
+        ("freezes", {"name": "a number is no day", "from": 20261218, "to": 20270104}),
+        ("freezes", {"name": "nor are days since 1970", "from": 86400, "to": 172800}),
+    ],
+)
+def test_a_time_that_would_mean_something_else_is_a_mistake(key: str, rule: dict[str, Any]) -> None:
+    whole = {"thresholds": [{"signal": "errors", "abortWhen": "> 10"}], key: [rule]}
+    with pytest.raises(ValidationError, match=r"expected a (time of day|day)"):
+        Guardrails.model_validate(whole)
 
 
 async def test_the_hours_of_another_environment_do_not_matter(looking: Planner) -> None:
@@ -167,6 +222,24 @@ async def test_a_protected_service_asks_for_an_approval_and_does_not_refuse(look
     assert "data-team" in plan.approvers
     (violation,) = plan.violations
     assert violation.what == "PodChaos kill-api-gateway on postgres"
+
+
+async def test_a_pod_that_is_named_is_protected_by_what_it_is_not_by_what_it_is_called(
+    looking: Planner,
+) -> None:
+    name = (await looking.cluster.pods("pyairtable-staging", {"app": "postgres"}))[0].name
+    # By platform.yaml the service may be called otherwise than its pods.
+    for service in looking.data["platform"]["services"]:
+        service["name"] = "ledger" if service["name"] == "postgres" else service["name"]
+        service["calls"] = ["ledger" if one == "postgres" else one for one in service.get("calls", ())]
+        service.pop("twin", None)
+    looking.data["platform"].pop("twin", None)
+    looking.fault().update(target={"pods": {"pyairtable-staging": [name]}})
+    guard(looking, protected=[{"service": "ledger", "faults": ["pod-kill"]}], destructive=[])
+    plan = await looking.plan()
+    assert [(one.rule, one.what) for one in plan.violations] == [
+        ("protected", "PodChaos kill-api-gateway on ledger")
+    ]
 
 
 async def live_runs(cluster: Cluster, *runs: str) -> None:

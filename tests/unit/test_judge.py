@@ -132,11 +132,28 @@ def test_unknown_aborts_after_the_grace_and_not_before() -> None:
     assert decision.reasons == ("p95 at redis: no data for 30s (empty: no such series); grace 30s",)
 
 
-def test_data_that_comes_back_within_the_grace_starts_it_anew() -> None:
+def test_data_that_comes_back_within_the_grace_and_stays_starts_it_anew() -> None:
     watching = Watching()
-    outcomes(watching, [(0, None), (25, None), (29, 1), (30, None)])
-    assert watching.at(59, None).outcome is Outcome.CONTINUE
-    assert watching.at(60, None).outcome is Outcome.ABORT
+    outcomes(watching, [(0, None), (25, None), (29, 1), (60, 1), (90, 1), (100, None)])
+    assert watching.at(129, None).outcome is Outcome.CONTINUE
+    assert watching.at(130, None).outcome is Outcome.ABORT
+
+
+def test_a_signal_that_comes_and_goes_aborts_once_it_was_unknown_for_half_of_the_time() -> None:
+    watching = Watching()
+    coming_and_going = [(second, None if second % 10 == 0 else 1) for second in range(0, 60, 5)]
+    assert set(outcomes(watching, coming_and_going)) == {Outcome.CONTINUE}
+    decision = watching.at(60, None)
+    assert decision.outcome is Outcome.ABORT
+    assert decision.reasons == (
+        "p95 at redis: no data for 30s of the last 1m (empty: no such series); grace 30s",
+    )
+
+
+def test_a_signal_that_is_seldom_unknown_never_aborts() -> None:
+    watching = Watching()
+    samples = [(second, None if second % 15 == 0 else 1) for second in range(0, 600, 5)]
+    assert set(outcomes(watching, samples)) == {Outcome.CONTINUE}
 
 
 def test_a_breach_is_not_forgiven_because_nothing_can_be_seen() -> None:
@@ -155,7 +172,8 @@ def test_what_is_no_number_is_unknown() -> None:
 
 
 def test_a_latency_beyond_the_last_bucket_is_past_every_threshold() -> None:
-    assert Watching(*GUIDE).at(0, reading(math.inf)).outcome is Outcome.ABORT
+    decision = Watching(*GUIDE).at(0, reading(math.inf))
+    assert decision == Decision(Outcome.ABORT, ("p95 +inf s at redis: the guardrail > 10",))
 
 
 def test_a_service_that_the_probe_does_not_speak_of_may_breach_but_not_pass_a_threshold() -> None:

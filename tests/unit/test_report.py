@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -79,6 +80,18 @@ BASELINE = {
 }
 
 
+def comeback(service: str, outcome: str, **more: Any) -> dict[str, Any]:
+    known = {"stage": "kill", "service": service, "hitBy": [], "killed": False, "replacedS": None}
+    return known | {"outcome": outcome, "since": "the kill", "tookS": None} | more
+
+
+COMEBACKS = [
+    comeback("auth-service", "back", hitBy=["PodChaos pod-kill"], killed=True, replacedS=7.0, tookS=9.4),
+    comeback("postgres", "not-back"),
+    comeback("redis", "unseen", hitBy=["NetworkChaos delay 1s"]),
+]
+
+
 @pytest.fixture
 async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
     async with Journal.open(f"sqlite+aiosqlite:///{tmp_path / 'journal.db'}") as opened:
@@ -97,6 +110,7 @@ async def whole_run(journal: Journal) -> None:
     """A run that got to its end."""
     await journal.begin(RECORD)
     await journal.append(Event(RUN, at(1), "baseline", "Baseline over 5m", {"baselines": [BASELINE]}))
+    await journal.append(Event(RUN, at(2), "phase", "Execution"))
     fault = FaultRecord(f"{RUN}-s1f1", "PodChaos", "chaos-engineering", "kill", at(2), proof="requested")
     await journal.put_fault(RUN, fault)
     proved = replace(
@@ -105,8 +119,10 @@ async def whole_run(journal: Journal) -> None:
     await journal.put_fault(RUN, proved)
     for second, value in ((5, 0.13), (10, 2.5), (15, None), (20, 0.2)):
         await journal.observe(RUN, [seen(second, value)], Event(RUN, at(second), "sample", "kill | left"))
+    await journal.append(Event(RUN, at(65), "phase", "Post-experiment"))
     await journal.observe(RUN, [seen(70, 0.126, "recovery")], Event(RUN, at(70), "sample", "recovery"))
-    data = {"in_time": True, "took_s": 12.4, "of_service": {"auth-service": 12.4, "redis": None}}
+    await journal.append(Event(RUN, at(64), "recovered", "After kill: 9s", {"services": COMEBACKS}))
+    data = {"in_time": True, "took_s": 12.4, "blind": False}
     await journal.append(Event(RUN, at(80), "recovery", "Steady state: back after 12s", data))
     await journal.append(Event(RUN, at(81), "verdict", "Held", {"verdict": "held", "reasons": []}))
     await journal.amend(RUN, verdict="held", summary="", ended_at=at(81))
@@ -147,12 +163,17 @@ async def test_the_report_of_a_whole_run_says_what_happened(journal: Journal) ->
     _, text = await report(journal)
     assert text.startswith("# basic-pod-failure on staging: held\n")
     assert "every fault was proved in and out" in text
-    facts, faults, signals, recovery, timeline = tables(text)
+    facts, faults, baseline, signals, recovery, timeline = tables(text)
     assert ["Requested by", "Zoë"] in facts
     assert ["Started", "2026-11-23 10:15:30 UTC"] in facts
     assert ["Ended", "2026-11-23 10:16:51 UTC"] in facts
-    assert ["Took", "1m21s"] in facts
-    assert ["Planned", "5m (declared: 6m), then recovery up to 5m"] in facts
+    assert ["Took", "1m21s in all, with checks, baseline, recovery and report"] in facts
+    assert ["Stages", "took 1m3s; planned: 5m (declared: 6m)"] in facts
+    assert ["Recovery", "took 12s; planned: 5m at most"] in facts
+    assert baseline == [
+        ["Signal", "Service", "Mean", "P50", "P95", "P99", "Spread", "Samples"],
+        ["p95 (s)", "auth-service", "0.125", "0.12", "0.15", "0.16", "0.01", "60"],
+    ]
     assert [
         "kill",
         "PodChaos",
@@ -162,10 +183,36 @@ async def test_the_report_of_a_whole_run_says_what_happened(journal: Journal) ->
         "gone: recovered",
     ] in faults
     assert ["p95 (s)", "auth-service", "0.125", "2.5", "0.126", "unusual"] in signals
-    assert ["auth-service", "12s"] in recovery
-    assert ["redis", "not in time"] in recovery
+    assert recovery[1:] == [
+        ["kill", "auth-service", "PodChaos pod-kill", "7s after the kill", "9s after the kill"],
+        ["kill", "postgres", "nothing itself", "-", "not well again"],
+        ["kill", "redis", "NetworkChaos delay 1s", "-", "could not be seen"],
+    ]
     assert timeline[-1] == ["10:16:51", "verdict", "Held"]
     assert "Nothing: every step was proved." in text
+
+
+async def test_what_is_infinite_is_kept_in_the_journal_and_shown(journal: Journal) -> None:
+    await journal.begin(RECORD)
+    told = {"signals": [{"value": math.inf}]}
+    await journal.observe(RUN, [seen(5, math.inf)], Event(RUN, at(5), "sample", "kill", told))
+    (event,) = await journal.events(RUN)
+    assert event.data == {"signals": [{"value": "Infinity"}]}, "JSON itself has no such number"
+    data, text = await report(journal)
+    assert [one.worst for one in data.impacts] == [math.inf]
+    assert ["p95 (s)", "auth-service", "-", "+inf", "-", ""] in tables(text)[1]
+
+
+async def test_a_journal_that_tells_one_time_for_each_service_is_still_readable(journal: Journal) -> None:
+    await journal.begin(RECORD)
+    data = {"in_time": True, "took_s": 12.4, "of_service": {"auth-service": 12.4, "redis": None}}
+    await journal.append(Event(RUN, at(80), "recovery", "Steady state: back after 12s", data))
+    _, text = await report(journal)
+    assert tables(text)[1] == [
+        ["Service", "Well again after"],
+        ["auth-service", "12s"],
+        ["redis", "not in time"],
+    ]
 
 
 async def test_a_run_that_was_cut_off_has_a_readable_report(journal: Journal) -> None:
@@ -179,7 +226,8 @@ async def test_a_run_that_was_cut_off_has_a_readable_report(journal: Journal) ->
     assert ["Ended", "not known"] in facts
     assert ["kill", "PodChaos", "-", "not proved", "not proved", "requested"] in faults
     assert "Nothing was sampled." in text
-    assert "It was not watched." in text
+    assert "It was not watched to its end." in text
+    assert "None was measured." in text
 
 
 async def test_a_run_that_was_refused_before_its_plan_has_a_report_too(journal: Journal) -> None:
@@ -231,24 +279,29 @@ async def test_no_text_can_break_the_report(journal: Journal) -> None:
     bad = replace(seen(5, 1.5), service=NASTY[:60])
     await journal.observe(RUN, [bad], Event(RUN, at(5), "sample", NASTY))
     await journal.append(
-        Event(RUN, at(6), "recovery", NASTY, {"in_time": False, "took_s": None, "of_service": {NASTY: 3.0}})
+        Event(RUN, at(6), "recovery", NASTY, {"in_time": False, "took_s": None, "blind": True})
+    )
+    hit = comeback(NASTY, "back", stage=NASTY, hitBy=[NASTY], tookS=3.0)
+    await journal.append(Event(RUN, at(6), "recovered", NASTY, {"services": [hit]}))
+    await journal.append(
+        Event(RUN, at(6), "baseline", NASTY, {"baselines": [{**BASELINE, "signal": NASTY, "service": NASTY}]})
     )
     await journal.append(Event(RUN, at(7), "warning", NASTY))
     await journal.amend(RUN, verdict="error", summary=NASTY, ended_at=at(8))
     _, text = await report(journal)
     found = tables(text)
-    assert [len({len(row) for row in rows}) for rows in found] == [1] * 5
-    assert [len(rows[0]) for rows in found] == [2, 6, 6, 2, 3]
+    assert [len({len(row) for row in rows}) for rows in found] == [1] * 6
+    assert [len(rows[0]) for rows in found] == [2, 6, 8, 6, 5, 3]
     flat = " ".join(NASTY.split())
     assert ["Reason", flat] in found[0]
     assert found[1][1][5] == flat
-    assert found[3][1] == [flat, "3s"]
+    assert found[4][1] == [flat, flat, flat, "-", "3s after the kill"]
     html = MarkdownIt("gfm-like", {"linkify": False}).render(text)
     assert "<script>" not in html
     assert "<b>" not in html
     assert "not a heading</h1>" not in html
     headings = [line for line in text.splitlines() if line.startswith("#")]
-    assert len(headings) == 6
+    assert len(headings) == 7
 
 
 async def test_a_run_is_reported_by_a_part_of_its_id(journal: Journal) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -79,12 +80,18 @@ def test_the_state_of_a_signal_is_seen_at_a_glance(state: str, colour: str) -> N
     assert f"{colour}p95 4" in line
 
 
+@pytest.mark.parametrize("value", [math.inf, "Infinity"], ids=["as it is sampled", "out of the journal"])
+def test_a_value_beyond_the_last_bucket_is_shown_as_such(value: Any) -> None:
+    line = shown("sample", "kill | 5s left | p95", signals=[signal("p95", value, "over")])
+    assert "p95 +inf (<= 3) PAST THE GUARDRAIL" in line
+
+
 def test_a_sample_while_the_platform_recovers_is_one_line() -> None:
     line = shown("sample", "recovery | 4m left | steady state holds", stage="recovery", missing=[])
     assert line.split(maxsplit=4) == ["11:15:30", "recovery", "4m", "left", "steady state holds\n"]
 
 
-OTHERS = "run check note stage injected ended stop warning recovery report baseline new"
+OTHERS = "recovered run check note stage injected ended stop warning recovery report baseline new"
 
 
 @pytest.mark.parametrize("kind", OTHERS.split())

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent, indent
+from typing import get_args
 
 import pytest
 
-from gameday.clients.chaos_kinds import FAULT_KINDS as STOPPED_KINDS
+from gameday.spec.base import Model
 from gameday.spec.catalogue import Catalogue
-from gameday.spec.faults import FAULT_KINDS
+from gameday.spec.faults import Fault
+from gameday.spec.kinds import FAULT_KINDS
 
 CATALOGUE = Catalogue()
 
@@ -244,8 +248,18 @@ def test_a_fault_outside_kubernetes_cannot_have_a_target(kind: str, check: Check
     assert "target: unknown key" in mistake
 
 
-def test_every_kind_that_can_be_declared_can_be_stopped() -> None:
-    assert set(FAULT_KINDS) == set(STOPPED_KINDS)
+def test_every_kind_that_is_stopped_can_be_declared_and_no_other() -> None:
+    declared = [kind for fault in get_args(get_args(Fault)[0]) for kind in _kinds(fault)]
+    assert sorted(declared) == sorted(FAULT_KINDS)
+
+
+def _kinds(model: type[Model]) -> tuple[str, ...]:
+    return get_args(model.model_fields["kind"].annotation)
+
+
+def test_a_stop_knows_the_kinds_without_loading_the_models() -> None:
+    script = "import sys, gameday.spec.kinds; sys.exit('pydantic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
 def test_a_misspelt_kind_is_answered_with_the_nearest(check: Check) -> None:

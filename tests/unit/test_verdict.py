@@ -13,8 +13,8 @@ from gameday.run.verdict import draw
 from gameday.spec.experiment import Recovery
 
 WANTED = Recovery()
-WELL = Recovered(in_time=True, took=timedelta(seconds=20), of_service={})
-ILL = Recovered(in_time=False, took=None, of_service={}, unmet=("p95 2 s at redis: expected <= 1",))
+WELL = Recovered(in_time=True, took=timedelta(seconds=20))
+ILL = Recovered(in_time=False, took=None, unmet=("p95 2 s at redis: expected <= 1",))
 LEFT = ["PodChaos chaos-engineering/one is still there: no reason recorded"]
 
 
@@ -29,14 +29,16 @@ def test_a_platform_that_does_not_come_back_disproves_the_hypothesis() -> None:
 
 
 def test_a_recovery_that_could_not_be_seen_disproves_nothing() -> None:
-    blind = Recovered(in_time=False, took=None, of_service={}, unmet=("p95: unknown (empty)",), blind=True)
+    blind = Recovered(in_time=False, took=None, unmet=("p95: unknown (empty)",), blind=True)
     verdict, reasons = draw(None, blind, [], WANTED)
     assert verdict is Verdict.ERROR
-    assert reasons[0] == "whether the platform recovered could not be seen"
+    assert reasons == ("the recovery could not be seen: p95: unknown (empty)",)
+    aborted = Halt(Verdict.ABORTED, ("p95: no data for 30s",))
+    assert draw(aborted, blind, [], WANTED)[1] == (*aborted.reasons, *reasons)
 
 
 def test_a_recovery_that_never_lasted_is_told_as_such() -> None:
-    flapping = Recovered(in_time=False, took=None, of_service={})
+    flapping = Recovered(in_time=False, took=None)
     assert draw(None, flapping, [], WANTED)[1] == (
         "not recovered within 5m: the steady state did not hold long enough",
     )
