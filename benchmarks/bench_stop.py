@@ -25,11 +25,11 @@ from typing import Any, Final
 
 from benchmarks.measuring import Finished, NotMeasuredError, Running, Spread, head, run, say, table
 from benchmarks.surroundings import Box, clean_environment, gameday_command, sandbox
-from gameday.clients.chaos_kinds import API_VERSION
 from gameday.clients.chaos_mesh import ChaosMesh
 from gameday.clients.kubernetes import Cluster
 from gameday.clock import SystemClock
 from gameday.spec.catalogue import Catalogue
+from gameday.spec.kinds import API_VERSION
 
 _LIMIT_S: Final = 300
 _INJECTION_S: Final = 120
@@ -115,7 +115,7 @@ async def left() -> int:
 
 def stop_by_gameday(env: dict[str, str], directory: Path) -> tuple[float, list[Finished]]:
     """Everything, by the emergency stop."""
-    command = [*gameday_command(), "stop", "--all", "--within", "5m"]
+    command = [*gameday_command(), "stop", "--all", "--no-incident", "--within", "5m"]
     finished = run(command, env=env, directory=directory, limit_s=_LIMIT_S).require(0)
     return finished.wall_s, [finished]
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from platformdirs import user_cache_path
 
@@ -23,7 +24,7 @@ from gameday.plan.build import scaled
 from gameday.spec.experiment import Experiment
 from gameday.spec.platform import Environment, Platform
 
-_PACKAGES = ("chaostoolkit", "chaostoolkit-lib[jsonpath]", "chaostoolkit-kubernetes")
+_PACKAGES = ("chaostoolkit", "chaostoolkit-lib[jsonpath]", "chaostoolkit-kubernetes", "chaostoolkit-addons")
 _LIMIT_S = 600
 _KILL = "pod-kill"
 
@@ -46,11 +47,11 @@ def install() -> Toolkit:
     named = os.environ.get("GAMEDAY_BENCH_TOOLKIT")
     directory = Path(named) if named else user_cache_path("gameday-benchmarks") / f"chaostoolkit-py{version}"
     python, done = directory / "bin" / "python", directory / ".installed"
-    if not done.exists():
+    if not done.exists() or done.read_text() != " ".join(_PACKAGES):
         _call([sys.executable, "-m", "venv", "--clear", str(directory)])
         _call([str(python), "-m", "pip", "install", "--quiet", *_PACKAGES])
-        done.touch()
-    names = ("chaostoolkit", "chaostoolkit-lib", "chaostoolkit-kubernetes", "kubernetes")
+        done.write_text(" ".join(_PACKAGES))
+    names = (*(package.partition("[")[0] for package in _PACKAGES), "kubernetes")
     asking = f"from importlib.metadata import version\nfor name in {names}: print(name, version(name))"
     versions = ", ".join(_call([str(python), "-c", asking]).splitlines())
     return Toolkit(directory / "bin" / "chaos", versions)
@@ -147,6 +148,57 @@ def _probe(name: str, *, query: str, limit: str, prometheus_url: str) -> dict[st
             "timeout": 5,
             "arguments": {"query": f"{worst}({query}) {operator} bool {number}"},
         },
+    }
+
+
+def guarded_fault(
+    body: Mapping[str, Any], *, query: str, limit: str, every: timedelta, prometheus_url: str
+) -> dict[str, object]:
+    """An experiment that makes the chaos object ``body``, waits, and has a safeguard look meanwhile.
+
+    The safeguard asks ``every`` so often whether the worst of ``query`` is within ``limit``; where it is
+    not, Chaos Toolkit interrupts itself, and its rollback deletes the object.
+    """
+    group, _, version = str(body["apiVersion"]).partition("/")
+    where = {
+        "group": group,
+        "version": version,
+        "plural": str(body["kind"]).lower(),
+        "ns": body["metadata"]["namespace"],
+    }
+    probe = _probe("safeguard", query=query, limit=limit, prometheus_url=prometheus_url)
+    return {
+        "title": "A fault under a safeguard",
+        "description": "Interrupted where the platform suffers",
+        "method": [
+            _action("create_custom_object", {**where, "resource": dict(body)}, pause=timedelta(minutes=10))
+        ],
+        "rollbacks": [_action("delete_custom_object", {**where, "name": body["metadata"]["name"]})],
+        "controls": [
+            {
+                "name": "safeguard",
+                "provider": {
+                    "type": "python",
+                    "module": "chaosaddons.controls.safeguards",
+                    "arguments": {"probes": [{**probe, "frequency": every.total_seconds()}]},
+                },
+            }
+        ],
+    }
+
+
+def _action(name: str, arguments: Mapping[str, Any], *, pause: timedelta = timedelta(0)) -> dict[str, object]:
+    provider = {
+        "type": "python",
+        "module": "chaosk8s.crd.actions",
+        "func": name,
+        "arguments": dict(arguments),
+    }
+    return {
+        "type": "action",
+        "name": name,
+        "provider": provider,
+        **({"pauses": {"after": pause.total_seconds()}} if pause else {}),
     }
 
 

@@ -1,8 +1,8 @@
 """Why: it must be known where the time of a run goes, without a line for it in the product.
 
 Run as ``python timed_calls.py RESULT.json ARGUMENT...``, it is the command ``gameday ARGUMENT...``
-with a stop-watch on the three HTTP libraries through which everything outside is reached: httpx
-(Prefect, the clock), aiohttp (Kubernetes, Slack) and requests (Prometheus). It writes how often each
+with a stop-watch on what everything outside is reached through: httpx (Prefect), aiohttp (Kubernetes,
+Slack), requests (Prometheus) and the line to the clock. It writes how often each
 system was called, how often it answered with a server's error (Prefect on SQLite does, and its client
 then waits two seconds), how long the calls took together, and during how much of the wall time at
 least one of them was under way.
@@ -77,8 +77,11 @@ def _watch_libraries() -> None:
     import httpx  # noqa: PLC0415 - as above
     import requests  # noqa: PLC0415 - as above
 
-    libraries: Any = httpx.AsyncClient, aiohttp.ClientSession, requests.Session
-    of_httpx, of_aiohttp, of_requests = libraries
+    from gameday.line import Line  # noqa: PLC0415 - as above
+
+    libraries: Any = httpx.AsyncClient, aiohttp.ClientSession, requests.Session, Line
+    of_httpx, of_aiohttp, of_requests, line = libraries
+    line.ask = _timed(line.ask, lambda this, *_: this.url)
     of_httpx.send = _timed(of_httpx.send, lambda _, request: request.url)
     of_aiohttp._request = _timed(of_aiohttp._request, lambda _, method, url: url)
     of_requests.send = _timed_in_thread(of_requests.send)

@@ -108,7 +108,10 @@ class ApprovalForm:
                 raise StoppedError("The run was cancelled in Prefect while it waited")
             text = await client.read_flow_run_input(self._flow_run, self._keys["response"])
         self._keys = None
-        return (_given(orjson.loads(text)),)
+        filled = orjson.loads(text)
+        if not isinstance(filled, dict):
+            raise ValueError("the answer in Prefect is no filled-in form")  # noqa: TRY004 - as one that is no JSON
+        return (_given(filled),)
 
     async def _go_on(self) -> None:
         async with get_client() as client:
@@ -127,7 +130,7 @@ def _form(request: Request) -> type[RunInput]:
 
 
 def _given(filled: dict[str, Any]) -> Given:
-    confirmed = tuple(key for key, value in filled.items() if value is True)
+    confirmed = tuple(str(key) for key, value in filled.items() if value is True)
     return Given(
         str(filled.get("name", "")),
         Decision(filled.get("decision", Decision.REJECT)),

@@ -99,6 +99,10 @@ async def _waiting_run(journal: Journal, name: str) -> Dossier | None:
     record = await journal.find(name)
     if record is None:
         return None
+    if await journal.ambiguous(name):
+        raise UsageError(
+            f"several runs begin or end with {name!r}", hint="Say its whole id: `gameday status` shows it."
+        )
     dossier = await Approvals(journal).of_subject(record.run)
     if dossier is None or (dossier.closing is None and record.verdict is None):
         return dossier

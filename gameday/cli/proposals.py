@@ -61,6 +61,7 @@ from gameday.spec.base import format_duration
 from gameday.spec.catalogue import Catalogue
 from gameday.typed import one_line
 
+_FARTHEST = timedelta(days=366)
 _OPEN = (ProposalState.PROPOSED, ProposalState.APPROVED)
 
 
@@ -129,6 +130,8 @@ async def _propose(
     now = time.now()
     if at is not None and at < now:
         raise UsageError(f"{at.isoformat()} has passed already")
+    if at is not None and at - now > _FARTHEST:
+        raise UsageError(f"{at.isoformat()} is too far ahead", hint="Propose a run within a year.")
     async with (
         Journal.open(settings.database_url) as journal,
         Cluster.connect(where.context, clock=time, call_timeout=settings.kubernetes_timeout) as cluster,

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Select, Table, exists, insert, literal, select
 from sqlalchemy.exc import IntegrityError
 
+from gameday.errors import UsageError
 from gameday.journal.audit import Action, Audit
 from gameday.journal.schema import approval_answers, approval_closings, approval_requests, proposals
 from gameday.journal.store import Journal, JournalError, to_its_end
@@ -216,11 +217,22 @@ class Approvals:
 
     @to_its_end
     async def proposed(self, name: str) -> Dossier | None:
-        """The proposal with this name, or the newest whose name begins or ends so."""
+        """The proposal with this name, or the only one whose name begins or ends so.
+
+        Raises ``UsageError`` where there are several: nobody shall approve another one than they mean.
+        """
         like = proposals.c.proposal.startswith(name, autoescape=True) | proposals.c.proposal.endswith(
             name, autoescape=True
         )
-        return await self.of(name) or await self._first(_proposals().where(like)) if name else None
+        if not name:
+            return None
+        found = [one] if (one := await self.of(name)) else await self._all(_proposals().where(like).limit(2))
+        if len(found) > 1:
+            raise UsageError(
+                f"several proposals begin or end with {name!r}",
+                hint="Say more of its name: `gameday proposals list` shows it.",
+            )
+        return found[0] if found else None
 
     @to_its_end
     async def proposals(self, limit: int = 50) -> list[Dossier]:

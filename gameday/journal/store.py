@@ -289,6 +289,14 @@ class Journal:
         return _run(row) if row is not None else None
 
     @to_its_end
+    async def ambiguous(self, run: str) -> bool:
+        """Whether this is no run's id, and those of several begin or end so."""
+        async with self.transaction() as connection:
+            like = runs.c.run.startswith(run, autoescape=True) | runs.c.run.endswith(run, autoescape=True)
+            found = (await connection.execute(select(runs.c.run).where(like))).scalars().all()
+        return len(found) > 1 and run not in found
+
+    @to_its_end
     async def of_flow_run(self, flow_run: str) -> RunRecord | None:
         """The run that this Prefect flow run carried out, if it got so far."""
         async with self.transaction() as connection:

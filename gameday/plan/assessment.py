@@ -108,6 +108,7 @@ async def assessed(setting: Setting, cluster: Cluster, history: History) -> Asse
 def _by_itself(setting: Setting) -> Iterator[Violation]:
     guardrails, environment = setting.catalogue.guardrails, setting.environment.name
     yield from rules.objects(setting.stages, setting.catalogue, environment)
+    yield from rules.strangers(setting.stages)
     yield from blast_radius(setting.hits, guardrails, environment)
     yield from occasion.category(guardrails, environment, setting.experiment.category)
     yield from occasion.durations(guardrails, takes(setting.stages))

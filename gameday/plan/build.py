@@ -202,7 +202,7 @@ class _Builder:
         for planned_stage in stages:
             for planned_fault in planned_stage.faults:
                 for share in planned_fault.shares:
-                    if share.hit == share.of:
+                    if share.service and share.hit == share.of:
                         yield f"stage {planned_stage.name}: every pod of {share.service} can be hit at once"
                 yield from self._silent(planned_stage, planned_fault)
             yield from self._too_short(planned_stage)

@@ -48,6 +48,17 @@ def watched(experiment: Experiment, services: Iterable[str], guardrails: Guardra
             yield Violation("monitoringRequired", what, "none", "one at least")
 
 
+def strangers(stages: Iterable[PlannedStage]) -> Iterator[Violation]:
+    """Pods that no rule about a service can speak of: how much of what is hit, what is left, who is asked."""
+    for stage in stages:
+        pods = [pod for fault in stage.faults for end, _ in _ends(fault) for pod in end]
+        unknown = sorted({pod.name for pod in pods if not pod.service})
+        if unknown:
+            value = ", ".join(unknown[:5]) + (f" and {len(unknown) - 5} more" if unknown[5:] else "")
+            what = f"stage {stage.name}, pods without a service of platform.yaml that can be hit"
+            yield Violation("service", what, value, "none")
+
+
 def hits(stage: PlannedStage, everything: Sequence[PlannedPod], platform: Platform) -> list[Hit]:
     """For each service, what the faults of ``stage`` can touch of it together at worst."""
     most: dict[str, int] = {}
@@ -106,6 +117,7 @@ async def before_injection(
     )
     found = [
         *objects([there], catalogue, plan.environment),
+        *strangers([there]),
         *blast_radius(hits(there, planned(pods, platform), platform), guardrails, plan.environment),
         *moment(guardrails, plan.environment, now, now + stage.duration),
         *await lever(cluster, plan.chaos_namespace),

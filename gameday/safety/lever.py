@@ -208,7 +208,7 @@ def _history(data: Mapping[str, str]) -> tuple[Turned, ...]:
     """The turns that can be read; a spoilt history says nothing about how the lever stands."""
     try:
         listed: Any = json.loads(data.get("history") or "[]")
-    except ValueError:
+    except (ValueError, RecursionError):
         return ()
     names = [one.name for one in fields(Turned)]
     rows = [row for row in listed if isinstance(row, dict)] if isinstance(listed, list) else []

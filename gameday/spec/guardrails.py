@@ -28,6 +28,7 @@ Scope = Literal["service", "platform"]
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri")
+_LAST_MINUTE: Final = time(23, 59)
 
 
 def _timezone(value: str) -> str:
@@ -36,6 +37,23 @@ def _timezone(value: str) -> str:
     except (ValueError, OSError, KeyError):
         hint = nearest(value, available_timezones())
         raise ValueError(f"expected a timezone such as Europe/Berlin{hint}") from None
+    return value
+
+
+def _time_of_day(value: object) -> object:
+    """To the letter: 9 would be nine seconds, and the zone stands in ``timezone``."""
+    if isinstance(value, str) and not re.fullmatch("[0-9]{2}:[0-9]{2}(:[0-9]{2})?", value):
+        raise ValueError('expected a time of day in quotes, such as "09:00"; its zone stands in timezone')
+    if not isinstance(value, str | time):
+        raise ValueError('expected a time of day in quotes, such as "09:00"')  # noqa: TRY004 - for pydantic
+    return value
+
+
+def _calendar_day(value: object) -> object:
+    if isinstance(value, str) and not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        raise ValueError('expected a day such as "2026-12-18"')
+    if not isinstance(value, str | date):
+        raise ValueError('expected a day such as "2026-12-18"')  # noqa: TRY004 - for pydantic
     return value
 
 
@@ -96,6 +114,8 @@ FaultNames = Annotated[
     tuple[Annotated[str, AfterValidator(_fault_name)], ...],
     Field(min_length=1, description="kinds (PodChaos) or actions (pod-kill); '*' is all"),
 ]
+TimeOfDay = Annotated[time, BeforeValidator(_time_of_day)]
+CalendarDay = Annotated[date, BeforeValidator(_calendar_day)]
 Timezone = Annotated[str, AfterValidator(_timezone)]
 Environments = Annotated[tuple[Name, ...], Field(description="where the rule holds; left out: everywhere")]
 
@@ -177,8 +197,8 @@ class Hours(Model):
 
     environments: Environments = ()
     days: Annotated[tuple[Day, ...], Field(min_length=1)] = WEEKDAYS
-    opens: Annotated[time, Field(alias="from")] = time(9)
-    closes: Annotated[time, Field(alias="to")] = time(17)
+    opens: Annotated[TimeOfDay, Field(alias="from")] = time(9)
+    closes: Annotated[TimeOfDay, Field(alias="to")] = time(17)
     timezone: Timezone = "UTC"
 
     def mistakes(self) -> Iterator[Mistake]:
@@ -192,17 +212,29 @@ class Hours(Model):
 
     def contain(self, moment: datetime) -> bool:
         """Whether ``moment`` lies within these hours."""
+        return self.until(moment) is not None
+
+    def until(self, moment: datetime) -> datetime | None:
+        """When the hours that ``moment`` lies in are over; None where it lies in none.
+
+        Hours that close in the last minute of a day last to its end.
+        """
         local = self.local(moment)
         day = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")[local.weekday()]
-        return day in self.days and self.opens <= local.time() < self.closes
+        all_day = self.closes >= _LAST_MINUTE
+        if day not in self.days or local.time() < self.opens or (local.time() >= self.closes and not all_day):
+            return None
+        if all_day:
+            return local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0) + timedelta(days=1)
+        return datetime.combine(local.date(), self.closes, local.tzinfo).replace(fold=local.fold)
 
 
 class Freeze(Model):
     """Days on which nothing runs; both ends belong to it."""
 
     name: str
-    first: Annotated[date, Field(alias="from")]
-    last: Annotated[date, Field(alias="to")]
+    first: Annotated[CalendarDay, Field(alias="from")]
+    last: Annotated[CalendarDay, Field(alias="to")]
     timezone: Timezone = "UTC"
     environments: Environments = ()
 
@@ -211,9 +243,10 @@ class Freeze(Model):
         if self.last < self.first:
             yield ("to",), "expected a day that is not before 'from'"
 
-    def contains(self, moment: datetime) -> bool:
-        """Whether ``moment`` lies within the freeze."""
-        return self.first <= moment.astimezone(ZoneInfo(self.timezone)).date() <= self.last
+    def meets(self, begins: datetime, ends: datetime) -> bool:
+        """Whether any moment from ``begins`` to ``ends`` lies within the freeze."""
+        zone = ZoneInfo(self.timezone)
+        return self.first <= ends.astimezone(zone).date() and begins.astimezone(zone).date() <= self.last
 
 
 class Gap(Model):

@@ -97,4 +97,5 @@ def _channels(platform: Platform) -> list[str]:
     return [
         *(team.slack for team in platform.teams),
         *(environment.channel for environment in platform.environments),
+        *([platform.incidents] if platform.incidents else []),
     ]

@@ -96,7 +96,9 @@ durations = st.sampled_from(
 lengths = st.sampled_from(
     ["100ms", "5s", "5.001s", "4s", "1s", "+1s", "-1s", "long", "6m", "2h", "-2h", "1h"]
 )
-numbers = st.sampled_from(["0", " 10", "+10", "-1", "10", "10.5", "10.6", "15", "50", "50.5", "51", "100", "many", "1e3", ""])
+numbers = st.sampled_from(
+    ["0", " 10", "+10", "-1", "10", "10.5", "10.6", "15", "50", "50.5", "51", "100", "many", "1e3", ""]
+)
 whole = st.integers(min_value=-1, max_value=120)
 sizes = st.sampled_from(
     [
@@ -177,7 +179,12 @@ def spec_of(kind: str) -> st.SearchStrategy[dict[str, Any]]:
         "TimeChaos": {"timeOffset": lengths},
         "HTTPChaos": {"target": st.just("Request"), "delay": lengths, "abort": st.booleans()},
         "DNSChaos": {"action": st.just("error")},
-        "JVMChaos": {"action": st.just("latency"), "latency": st.integers(0, 9000), "cpuCount": whole, "memType": heaps},
+        "JVMChaos": {
+            "action": st.just("latency"),
+            "latency": st.integers(0, 9000),
+            "cpuCount": whole,
+            "memType": heaps,
+        },
         "KernelChaos": {},
         "BlockChaos": {"action": st.just("delay"), "delay": some(latency=lengths, jitter=lengths)},
         "AWSChaos": {"action": st.just("ec2-stop")},

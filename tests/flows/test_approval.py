@@ -383,6 +383,20 @@ async def test_an_approved_proposal_lets_one_run_go_on_and_no_other(
     assert state.name == "Refused"
 
 
+async def test_a_rule_that_came_after_a_proposal_was_approved_makes_it_worthless(
+    demanding: Callable[..., None], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    demanding("approval")
+    proposal = await proposed(capsys)
+    assert await approving("data-team")(proposal["proposal"]) == ExitCode.HELD
+    file = tmp_path / "experiments" / "guardrails.yaml"
+    rule = "  - {service: api-gateway, faults: [pod-kill], environments: [staging]}"
+    file.write_text(file.read_text().replace("protected:\n", f"protected:\n{rule}\n"))
+    state, _ = await while_waiting(rejecting)
+    assert state.name == "Refused"
+    assert await state_of(capsys, proposal["proposal"]) == "approved"
+
+
 async def test_a_proposal_is_worth_nothing_before_its_time_and_after_it(
     demanding: Callable[..., None], sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
 ) -> None:

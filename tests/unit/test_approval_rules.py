@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from gameday.cli.confirming import Prompt
-from gameday.errors import ExitCode
+from gameday.errors import ExitCode, UsageError
 from gameday.journal.approvals import (
     Answer,
     Approvals,
@@ -29,7 +29,7 @@ from gameday.journal.approvals import (
     Request,
 )
 from gameday.journal.audit import Audit
-from gameday.journal.store import Journal
+from gameday.journal.store import Journal, RunRecord
 from gameday.safety.approval import Given, proposal_state, record, same_person, standing
 
 AT = datetime(2026, 11, 23, 10, 15, tzinfo=UTC)
@@ -141,6 +141,29 @@ async def test_the_first_outcome_stands_and_no_answer_comes_after_it(approvals: 
     assert await given(approvals, asked, "data-team") == "late"
 
 
+async def test_nobody_approves_another_proposal_or_run_than_they_mean(approvals: Approvals) -> None:
+    names = ("p-20261123t101530-basic-pod-failure-7f3a", "p-20261124t101530-basic-pod-failure-9c1e")
+    for name in names:
+        proposal = Proposal(name, "basic-pod-failure", "staging", "weekly", AT, AT + timedelta(days=7))
+        await approvals.ask(request(request=name, subject=name, kind=Kind.PROPOSAL), proposal)
+    for said in ("p-2026112", "p-"):
+        with pytest.raises(UsageError, match="several proposals begin or end with"):
+            await approvals.proposed(said)
+    for said in ("7f3a", "p-20261123", names[0]):
+        found = await approvals.proposed(said)
+        assert found is not None
+        assert found.request.request == names[0]
+    for name in names:
+        run = RunRecord(name, "basic-pod-failure", "staging", "Platform Team", "weekly", AT)
+        await approvals.journal.begin(run)
+    assert [await approvals.journal.ambiguous(said) for said in ("p-2026112", "7f3a", names[0], "x")] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+
+
 async def test_everything_that_is_done_stands_in_the_audit_trail(approvals: Approvals) -> None:
     asked = request()
     await approvals.ask(asked)
@@ -222,6 +245,7 @@ async def test_nobody_is_asked_at_the_terminal_for_what_others_must_approve(keyb
         (["proposals", "show", "7f3a"], ExitCode.USAGE, "unknown proposal '7f3a'"),
         (["propose", "basic-pod-failure", "--at", "tomorrow"], ExitCode.USAGE, "expected a time such as"),
         (["propose", "basic-pod-failure", "--at", "2026-12-01T10:00"], ExitCode.USAGE, "expected its zone"),
+        (["propose", "basic-pod-failure", "--at", "9999-12-31T23:59Z"], ExitCode.USAGE, "too far ahead"),
         (["proposals", "list"], ExitCode.HELD, "Nothing is proposed."),
         (["run", "basic-pod-failure", "--rehearse-approval", "x"], ExitCode.USAGE, "Prometheus"),
     ],

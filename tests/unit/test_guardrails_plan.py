@@ -202,6 +202,25 @@ async def test_the_far_end_of_a_network_fault_counts_where_it_is_acted_in(lookin
     assert "blastRadius.share" in await broken(looking)
 
 
+async def test_pods_of_no_service_are_not_hit_because_no_rule_could_protect_them(planner: Planner) -> None:
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "stranger", "labels": {"app": "stranger", "tier": "backend"}},
+        "spec": {"containers": [{"name": "stranger", "image": "stranger:1"}]},
+    }
+    await planner.cluster.api.post("/api/v1/namespaces/pyairtable-staging/pods", pod, doing="create a pod")
+    assert await broken(planner) == []
+    for selector in ({"app": "stranger"}, {"tier": "backend"}):
+        planner.fault().update(target={"labelSelectors": selector})
+        plan = await planner.plan()
+        assert "service" in [one.rule for one in plan.violations]
+        assert (
+            "stage kill-api-gateway, pods without a service of platform.yaml that can be hit: stranger; "
+            "the limit is none (service)"
+        ) in plan.refusals
+
+
 async def test_a_service_that_is_hit_is_watched(looking: Planner) -> None:
     for probe in looking.data["basic-pod-failure"]["steadyState"]:
         probe["services"] = ["api-gateway", "auth-service"]

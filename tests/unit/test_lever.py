@@ -124,11 +124,13 @@ async def test_one_that_says_nothing_clearly_cannot_be_read_but_can_be_turned(ha
         assert (await lever.read(there, NAMESPACE)).by == "cid"
 
 
-@pytest.mark.parametrize("history", ["not json", "{}", "[1, null]", json.dumps([{"by": 7}])])
+@pytest.mark.parametrize("history", ["not json", "{}", "[1, null]", json.dumps([{"by": 7}]), "[" * 100_000])
 async def test_a_spoilt_history_hides_nothing_of_how_it_stands(history: str) -> None:
     async with cluster() as there:
         await spoil(there, history=history)
         assert (await lever.read(there, NAMESPACE)).engaged
+        assert (await release(there)).changed
+        assert (await engage(there)).changed
 
 
 async def test_one_without_content_as_it_is_installed_is_not_engaged() -> None:

@@ -11,13 +11,13 @@ from flows.safety_lever import markdown
 from gameday.clients.kubernetes import Cluster
 from gameday.clients.slack import Message
 from gameday.clock import RemoteClock
-from gameday.journal.approvals import Approvals
+from gameday.journal.approvals import Approvals, Decision
 from gameday.report.markdown import cell
 from gameday.safety import lever
-from gameday.safety.approval import record
+from gameday.safety.approval import Given, record
 from gameday.settings import load
 from gameday.typed import LONGEST, one_line
-from tests.unit.test_approval_rules import AT, BOTH, Decision, Given, approvals, request
+from tests.unit.test_approval_rules import AT, BOTH, approvals, request
 
 __all__ = ["approvals"]
 
