@@ -150,7 +150,7 @@ _REFERENCES: Final = (
 
 
 def _texts(node: Any, pattern: tuple[str, ...], above: tuple[str | int, ...] = ()) -> Iterator[Mistake]:
-    """Every text that stands at ``pattern``, with its place; ``*`` is each item of a list, ``keys`` each key."""
+    """Every text that stands at ``pattern``, with its place: ``*`` is each item, ``keys`` each key."""
     if not pattern:
         if isinstance(node, str):
             yield above, node
