@@ -210,7 +210,10 @@ class Prometheus:
         answer = await self._ask(lambda seconds: server.custom_query(query, params, timeout=seconds))
         if isinstance(answer, Unknown):
             return Reading(query, failure=answer)
-        return _reading(query, answer)
+        try:
+            return _reading(query, answer)
+        except _NOT_READABLE:
+            return Reading(query, failure=_STRANGE)
 
     async def instants(self, queries: Iterable[str]) -> dict[str, Reading]:
         """Ask for the values of several queries now, each with an answer of its own.
@@ -237,7 +240,10 @@ class Prometheus:
         )
         if isinstance(answer, Unknown):
             return RangeReading(query, failure=answer)
-        series = tuple(_series(one) for one in answer)
+        try:
+            series = tuple(_series(one) for one in answer)
+        except _NOT_READABLE:
+            return RangeReading(query, failure=_STRANGE)
         if not any(one.points for one in series):
             detail = "no series has a value in that time" if series else _NO_SERIES
             return RangeReading(query, series, Unknown(Why.NAN if series else Why.EMPTY, detail))
@@ -301,6 +307,11 @@ def prometheus_url(settings: Settings, environment: Environment) -> str:
     return url
 
 
+# What reading an answer raises that some other server sent, or a broken one.
+_NOT_READABLE: Final = (AttributeError, KeyError, TypeError, ValueError, OverflowError, OSError)
+_STRANGE: Final = Unknown(Why.ERROR, "the answer is not what Prometheus would send")
+
+
 def _answered(question: Callable[[Any], Any], seconds: float) -> list[Any] | Unknown:
     try:
         answer = question((min(_CONNECT_S, seconds), seconds))
@@ -308,10 +319,10 @@ def _answered(question: Callable[[Any], Any], seconds: float) -> list[Any] | Unk
         return Unknown(Why.TIMEOUT, f"no answer within {seconds:g} s")
     except PrometheusApiClientException as error:
         return Unknown(Why.ERROR, _told(str(error)))
-    except (requests.RequestException, ValueError, KeyError, TypeError) as error:
+    except (requests.RequestException, *_NOT_READABLE) as error:
         return Unknown(Why.ERROR, shortened(f"{type(error).__name__}: {error}", 200))
     if not isinstance(answer, list):
-        return Unknown(Why.ERROR, "the answer is not what Prometheus would send")
+        return _STRANGE
     return answer
 
 
@@ -363,7 +374,7 @@ def _reading(query: str, answer: list[Any]) -> Reading:
         answer = [{"metric": {}, "value": answer}]
     measurements, gaps = [], []
     for item in answer:
-        labels = item.get("metric") or {}
+        labels = dict(item.get("metric") or {})
         moment, text = item.get("value") or (0.0, "NaN")  # a native histogram has no value
         value = float(text)
         if math.isnan(value):
@@ -380,7 +391,7 @@ def _reading(query: str, answer: list[Any]) -> Reading:
 def _series(item: Mapping[str, Any]) -> Series:
     raw = [(datetime.fromtimestamp(moment, UTC), float(text)) for moment, text in item.get("values") or ()]
     points = tuple(point for point in raw if math.isfinite(point[1]))
-    return Series(item.get("metric") or {}, points, len(raw) - len(points))
+    return Series(dict(item.get("metric") or {}), points, len(raw) - len(points))
 
 
 def _is_scalar(answer: list[Any]) -> bool:

@@ -82,7 +82,7 @@ async def test_ctrl_c_in_a_terminal_reaches_every_process_and_the_run_still_ends
     assert await live_faults() == [], run.output
     assert code == ExitCode.STOPPED, run.output
     assert "Interrupted" in run.output
-    assert "error" not in run.output
+    assert "error:" not in run.output
     assert await verdict() is Verdict.STOPPED
 
 
