@@ -119,7 +119,7 @@ async def until(
     what: str,
     *,
     process: Process | None = None,
-    within: timedelta = timedelta(seconds=60),
+    within: timedelta = timedelta(seconds=180),
 ) -> Any:
     """Ask ``condition`` (async) again and again, in real time, until it answers with something.
 
@@ -187,7 +187,7 @@ class Process:
         """Send a signal to the process and all that it started, as a terminal does."""
         os.killpg(self._process.pid, number)
 
-    async def ended(self, within: timedelta = timedelta(seconds=60)) -> int:
+    async def ended(self, within: timedelta = timedelta(seconds=180)) -> int:
         """Wait until it has ended; answers with its exit code."""
         return await asyncio.to_thread(self._process.wait, within.total_seconds())
 
