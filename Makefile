@@ -25,7 +25,7 @@ demo: setup ## Run basic-pod-failure on the embedded sandbox, in rehearsal time.
 	@$(BIN)/gameday run basic-pod-failure --env staging --sandbox --reason "first look"
 
 test: setup ## Run the tests.
-	$(BIN)/pytest -q -n 4 --dist loadfile
+	$(BIN)/pytest -q -n 4 --dist loadfile --no-loadscope-reorder
 
 check: lint types layers ## Lint, format, types and layers.
 

@@ -60,7 +60,11 @@ async def test_a_lost_api_server_is_survived_and_what_came_meanwhile_is_ended(
     levers.mend()
     await gone(chaos, "bad")
     await ready(guard)
-    assert metric(guard, "gameday_guard_synced") == 1
+
+    async def synced() -> bool:
+        return metric(guard, "gameday_guard_synced") == 1
+
+    await until(synced, "a metric that says it sees everything again")
 
 
 async def test_calls_that_hang_are_survived(
