@@ -1,11 +1,12 @@
 """From a breach that Prometheus shows to the first DELETE of a fault, beside Chaos Toolkit's safeguards.
 
 Live, at real speed: a harmless delay is in; at a moment that the seed chooses, all pods of another
-service are deleted. From outside, fifty times a second, two things are asked: whether the worst
-availability in Prometheus is past the guardrail, and whether the fault is being deleted. The time
-between the two is the figure. ``gameday run`` looks every sample interval; Chaos Toolkit's safeguard
-asks the same question of the same Prometheus at the same interval, and its rollback deletes the
-object. Prometheus scrapes every second here: how late it notices is not what is measured.
+service fail, and stay so until the measurement is over. From outside, fifty times a second, two
+things are asked: whether the worst availability in Prometheus is past the guardrail, and whether the
+fault is being deleted. The time between the two is the figure. ``gameday run`` looks every sample
+interval; Chaos Toolkit's safeguard asks the same question of the same Prometheus at the same
+interval, and its rollback deletes the object. Prometheus scrapes every second here: how late it
+notices is not what is measured.
 """
 
 from __future__ import annotations
@@ -114,25 +115,39 @@ class Breach:
     def __init__(self, around: Surroundings, cluster: Cluster) -> None:
         """Look at what the environment of ``around`` names."""
         self._around = around
-        self._cluster = cluster
         self._chaos = ChaosMesh(cluster.api)
 
     async def latency(self, offset: timedelta) -> float:
         """Wait for the fault, break the platform ``offset`` later; seconds from breach to DELETE."""
         await _until(self._fault_is_in, "the fault is in")
         await asyncio.sleep(offset.total_seconds())
-        namespace = self._around.catalogue.platform.environment("staging").namespace
-        for pod in await self._cluster.pods(namespace, {"app": _VICTIM}):
-            await self._cluster.api.delete(
-                f"/api/v1/namespaces/{namespace}/pods/{pod.name}",
-                body={"gracePeriodSeconds": 0},
-                doing=f"delete {pod.name}",
+        broken = await self._chaos.create(self._outage())
+        try:
+            visible, deleted = await asyncio.gather(
+                _until(self._is_visible, "the breach in Prometheus"),
+                _until(self._is_deleted, "the DELETE of the fault"),
             )
-        visible, deleted = await asyncio.gather(
-            _until(self._is_visible, "the breach in Prometheus"),
-            _until(self._is_deleted, "the DELETE of the fault"),
-        )
+        finally:
+            await self._chaos.delete(broken.ref)
         return deleted - visible
+
+    def _outage(self) -> dict[str, Any]:
+        """Something that is neither tool's own: all pods of another service fail."""
+        platform = self._around.catalogue.platform
+        return {
+            "apiVersion": API_VERSION,
+            "kind": "PodChaos",
+            "metadata": {"name": "outage", "namespace": platform.chaos_namespace},
+            "spec": {
+                "action": "pod-failure",
+                "mode": "all",
+                "duration": f"{_LIMIT_S + 60:.0f}s",
+                "selector": {
+                    "namespaces": [platform.environment("staging").namespace],
+                    "labelSelectors": {"app": _VICTIM},
+                },
+            },
+        }
 
     async def calm(self) -> None:
         """Wait until nothing is left of the last time."""
@@ -155,7 +170,8 @@ class Breach:
     async def _is_well(self) -> bool:
         query, _ = self._around.question
         worst = await asyncio.to_thread(self._around.box.value, f"min({query})")
-        return worst == 1 and not await self._states()
+        left = [*await self._states(), *await self._chaos.states("PodChaos")]
+        return worst == 1 and not left
 
 
 def _gameday(around: Surroundings) -> Running:

@@ -9,7 +9,7 @@ its times, so the clocks of the machines that run experiments must agree within 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -30,6 +30,9 @@ from gameday.spec.kinds import FLOW_RUN, RUN
 
 DURATION: Final = timedelta(seconds=30)
 RENEW_EVERY: Final = timedelta(seconds=10)
+# The run's own Lease shows that it lives. Those of the services only keep others out, and there are as
+# many as it hits: they are good for longer, so that they cost little.
+TARGET_DURATION: Final = 3 * DURATION
 # A run gives up this long before its Leases lapse: time to notice it and to get its faults out.
 MARGIN: Final = timedelta(seconds=10)
 
@@ -83,6 +86,11 @@ def target_lease(target: Target) -> str:
     return f"{_TARGET_PREFIX}{target.namespace}-{target.service}"
 
 
+def _lasts(name: str) -> timedelta:
+    """How long the Lease called ``name`` is good for once it is renewed."""
+    return DURATION if is_run_lease(name) else TARGET_DURATION
+
+
 async def give_back(cluster: Cluster, lease: Lease) -> None:
     """Delete a Lease; one of a service that was hit is kept without a holder, because it says when.
 
@@ -106,7 +114,6 @@ class RunLeases:
         namespace: str,
         clock: Clock,
         flow_run: str = "",
-        duration: timedelta = DURATION,
     ) -> None:
         """Hold nothing yet. ``flow_run`` is the id of the Prefect flow run, for the guard."""
         self._cluster = cluster
@@ -119,11 +126,10 @@ class RunLeases:
         self._namespace = namespace
         self._clock = clock
         self._flow_run = flow_run
-        self._duration = duration
         self._held: dict[str, Lease] = {}
         self._hit: set[str] = set()
         self._waits = False
-        self._renewed_at = clock.now()
+        self._renewed_at: dict[str, datetime] = {}
         self.lost = ""
 
     async def acquire(self) -> tuple[Takeover, ...]:
@@ -134,7 +140,7 @@ class RunLeases:
         """
         wanted = [(target_lease(target), str(target)) for target in self._targets]
         takeovers: list[Takeover] = []
-        began, self._waits = self._clock.now(), False
+        self._waits = False
         try:
             for name, target in [*wanted, (run_lease(self._run), "")]:
                 takeover = await self._take(name, target)
@@ -142,14 +148,12 @@ class RunLeases:
         except BaseException:
             await self.release()
             raise
-        self._renewed_at = began
         return tuple(takeovers)
 
     async def announce(self) -> None:
         """Take the run's own Lease alone: by it others see that the run waits, and call it off."""
-        began, self._waits = self._clock.now(), True
+        self._waits = True
         await self._take(run_lease(self._run), "")
-        self._renewed_at = began
 
     async def _take(self, name: str, target: str) -> Takeover | None:
         for _ in range(_TRIES):
@@ -167,10 +171,10 @@ class RunLeases:
             if name in self._held:
                 self.lost = _CALLED_OFF
                 raise StoppedError(f"The run was called off: {self.lost}") from None
-            self._held[name] = await self._cluster.create_lease(self._fresh(name, target, now))
+            self._hold(await self._cluster.create_lease(self._fresh(name, target, now)), now)
             return None
         mine = there.holder == self._run
-        if not mine and not there.lapsed(now):
+        if not (mine or there.lapsed(now) or await self._left_by_a_dead_run(there, now)):
             raise self._refusal(there, target or name)
         taken = replace(
             self._fresh(name, target, now),
@@ -180,8 +184,23 @@ class RunLeases:
             annotations={key: value for key, value in there.annotations.items() if key != WAITS}
             | self._annotations(target),
         )
-        self._held[name] = await self._cluster.update_lease(taken)
+        self._hold(await self._cluster.update_lease(taken), now)
         return None if mine or not there.holder else Takeover(name, there.holder, there.renewed)
+
+    def _hold(self, lease: Lease, since: datetime) -> None:
+        self._held[lease.name] = lease
+        self._renewed_at[lease.name] = since
+
+    async def _left_by_a_dead_run(self, there: Lease, now: datetime) -> bool:
+        """Whether the run that holds a service has let its own Lease lapse: the service is free then.
+
+        One that has none yet may be about to take it, and is not dead.
+        """
+        try:
+            own = await self._cluster.lease(self._namespace, run_lease(there.holder))
+        except NotFoundError:
+            return False
+        return own.holder == there.holder and own.lapsed(now)
 
     def _refusal(self, there: Lease, what: str) -> RefusedError:
         until = (there.renewed + there.duration).isoformat(timespec="seconds") if there.renewed else "unknown"
@@ -197,7 +216,7 @@ class RunLeases:
             name=name,
             namespace=self._namespace,
             holder=self._run,
-            duration=self._duration,
+            duration=_lasts(name),
             acquired=now,
             renewed=now,
             labels=labels,
@@ -224,19 +243,27 @@ class RunLeases:
 
         They count as lost ``MARGIN`` before others may take them, so that the faults are out by then.
         """
-        since = self._renewed_at
-        if not self.lost and self._held and self._clock.now() > since + self._duration - MARGIN:
-            self.lost = f"the leases were not renewed since {since.isoformat(timespec='seconds')}"
+        now = self._clock.now()
+        late = [self._renewed_at[name] for name in self._held if now > self._good_until(name) - MARGIN]
+        if late and not self.lost:
+            self.lost = f"the leases were not renewed since {min(late).isoformat(timespec='seconds')}"
         return self.lost
 
+    def _good_until(self, name: str) -> datetime:
+        return self._renewed_at[name] + _lasts(name)
+
+    def _due(self) -> list[str]:
+        """What should be renewed by now: a third of its time has passed, or nearly so."""
+        soon = self._clock.now() + RENEW_EVERY / 2
+        return [name for name in self._held if soon >= self._renewed_at[name] + _lasts(name) / 3]
+
     async def keep(self) -> None:
-        """Renew all, to be called every ``RENEW_EVERY``; as ``renew``, but tried again where it fails."""
-        began = self._clock.now()
-        await self.renew()
-        if self._renewed_at < began and not self.why_lost():
+        """Renew what is due, to be called every ``RENEW_EVERY``; tried again where it fails."""
+        await self._renew_those(self._due())
+        if (again := self._due()) and not self.why_lost():
             # By the next time they would be lost.
             await self._clock.sleep(_AGAIN_AFTER)
-            await self.renew()
+            await self._renew_those(again)
 
     async def renew(self) -> None:
         """Renew all, now.
@@ -244,40 +271,39 @@ class RunLeases:
         Raises nothing that the cluster does: while it is only out of reach, the Leases are still
         good for a while. ``lost`` says why once they are not, and stays.
         """
+        await self._renew_those(list(self._held))
+
+    async def _renew_those(self, names: Sequence[str]) -> None:
         if self.why_lost():
             return
-        now = self._clock.now()
-        results = await asyncio.gather(*(self._renew(name) for name in list(self._held)))
-        losses = [why for why in results if why]
+        losses = [why for why in await asyncio.gather(*map(self._renew, names)) if why]
         if losses:
             self.lost = "; ".join(dict.fromkeys(losses))
-        elif None not in results:
-            self._renewed_at = now
 
-    async def _renew(self, name: str) -> str | None:
-        """Answers "" where renewed, None where that could not be done now, else why it is lost."""
+    async def _renew(self, name: str) -> str:
+        """Answers why it is lost, "" where it is not: renewed, or out of reach for now."""
         for _ in range(_TRIES):
+            now = self._clock.now()
             try:
-                self._held[name] = await self._brisk.update_lease(self._marked(name))
+                self._hold(await self._brisk.update_lease(self._marked(name)), now)
             except ConflictError:
-                why = await self._look_again(name)
-                if why != "":
+                if why := await self._look_again(name):
                     return why
             except NotFoundError:
                 return _CALLED_OFF
             except GamedayError:
-                return None
+                return ""
             else:
                 return ""
-        return None
+        return ""
 
-    async def _look_again(self, name: str) -> str | None:
+    async def _look_again(self, name: str) -> str:
         try:
             there = await self._brisk.lease(self._namespace, name)
         except NotFoundError:
             return _CALLED_OFF
         except GamedayError:
-            return None
+            return ""
         if not there.holder:
             return _CALLED_OFF
         if there.holder != self._run:

@@ -11,7 +11,16 @@ import pytest
 from gameday.clients.kubernetes import Cluster
 from gameday.clock import RemoteClock
 from gameday.errors import RefusedError
-from gameday.safety.lease import DURATION, MARGIN, RENEW_EVERY, RunLeases, Target, run_lease, target_lease
+from gameday.safety.lease import (
+    DURATION,
+    MARGIN,
+    RENEW_EVERY,
+    TARGET_DURATION,
+    RunLeases,
+    Target,
+    run_lease,
+    target_lease,
+)
 from sandbox.process.launch import Sandbox
 
 CHAOS = "chaos-engineering"
@@ -43,7 +52,8 @@ async def names(cluster: Cluster) -> set[str]:
 async def test_a_run_shows_that_it_lives_and_what_it_hits(cluster: Cluster) -> None:
     assert await leases(cluster, "run-a", GATEWAY).acquire() == ()
     lease = await cluster.lease(CHAOS, target_lease(GATEWAY))
-    assert (lease.holder, lease.duration) == ("run-a", timedelta(seconds=30))
+    assert (lease.holder, lease.duration) == ("run-a", TARGET_DURATION)
+    assert (await cluster.lease(CHAOS, run_lease("run-a"))).duration == timedelta(seconds=30)
     assert await names(cluster) == {run_lease("run-a"), target_lease(GATEWAY)}
     assert [one.name for one in await cluster.leases(CHAOS, {"gameday/flow-run": "flow-run-a"})]
 
@@ -68,7 +78,7 @@ async def test_a_run_that_renews_keeps_its_services_for_as_long_as_it_takes(
 ) -> None:
     held = leases(cluster, "run-a", GATEWAY)
     await held.acquire()
-    async with clock.every(RENEW_EVERY, held.renew):
+    async with clock.every(RENEW_EVERY, held.keep):
         await clock.sleep(timedelta(minutes=5))
     assert held.lost == ""
     with pytest.raises(RefusedError):
@@ -85,6 +95,31 @@ async def test_what_a_dead_run_held_is_taken_over_and_that_is_recorded(
     assert (takeover.name, takeover.previous, takeover.seen_at) == (target_lease(GATEWAY), "run-dead", died)
     lease = await cluster.lease(CHAOS, target_lease(GATEWAY))
     assert (lease.holder, lease.transitions) == ("run-b", 1)
+
+
+async def test_the_leases_of_services_cost_a_third_of_the_run_s_own(
+    cluster: Cluster, clock: RemoteClock
+) -> None:
+    held = leases(cluster, "run-a", GATEWAY)
+    await held.acquire()
+    versions: dict[str, set[str]] = {run_lease("run-a"): set(), target_lease(GATEWAY): set()}
+
+    async def keep() -> None:
+        await held.keep()
+        for name, seen in versions.items():
+            seen.add((await cluster.lease(CHAOS, name)).resource_version)
+
+    async with clock.every(RENEW_EVERY, keep):
+        await clock.sleep(9 * RENEW_EVERY)
+    assert [len(seen) for seen in versions.values()] == [9, 4], "one of the four is its beginning"
+
+
+async def test_a_service_whose_run_has_just_begun_is_not_taken_from_it(cluster: Cluster) -> None:
+    first = leases(cluster, "run-a", GATEWAY)
+    await first.acquire()
+    await cluster.delete_lease(await cluster.lease(CHAOS, run_lease("run-a")))
+    with pytest.raises(RefusedError):
+        await leases(cluster, "run-b", GATEWAY).acquire()
 
 
 async def test_a_run_that_did_not_renew_in_time_has_lost_its_leases_for_good(

@@ -6,8 +6,11 @@ The run is in this process; what is around it is made to fail by the sandbox's o
 from __future__ import annotations
 
 import asyncio
+import re
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,8 +21,10 @@ from prefect.flow_engine import run_flow_async
 from prefect.states import Running, Scheduled
 
 from flows.run_experiment import run_experiment
+from gameday.clock import SystemClock
 from gameday.journal.store import Event, Journal, RunRecord, Verdict
 from gameday.settings import load
+from gameday.spec.catalogue import default_directory
 from gameday.spec.kinds import API_VERSION, FLOW_RUN, RUN
 from sandbox.process.launch import Sandbox
 from tasks.listening import listening
@@ -48,6 +53,19 @@ async def recorded() -> tuple[RunRecord, list[Event]]:
     async with Journal.open(load().database_url) as journal:
         record = (await journal.latest(1))[0]
         return record, await journal.events(record.run)
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A catalogue whose basic-pod-failure is over after ten seconds."""
+    catalogue = shutil.copytree(default_directory(), tmp_path / "experiments")
+    path = catalogue / "basic-pod-failure.yaml"
+    text = path.read_text(encoding="utf-8")
+    head, _, stages = text.partition("stages:\n")
+    first = re.split(r"(?m)^  - name: ", stages)[1]
+    first = re.sub(r"duration: \S+", "duration: 10s", re.sub(r"settle: \S+", "settle: 0s", first))
+    path.write_text(f"{head}stages:\n  - name: {first}recovery: {{timeout: 5m, stableFor: 5s}}\n")
+    monkeypatch.setenv("GAMEDAY_EXPERIMENTS", str(catalogue))
 
 
 TROUBLE: dict[str, tuple[str, dict[str, Any]]] = {
@@ -206,6 +224,34 @@ async def test_of_two_runs_on_the_same_service_at_once_one_is_refused(
     async with Journal.open(load().database_url) as journal:
         runs = await journal.latest(2)
         assert [len(await journal.faults(run.run)) for run in runs] == [0, 1]
+
+
+async def test_a_clock_that_is_set_back_while_a_fault_is_in_makes_no_stage_longer(
+    start_sandbox: StartSandbox, monkeypatch: pytest.MonkeyPatch, short: None
+) -> None:
+    for name, value in start_sandbox(mode="live").env.items():
+        monkeypatch.setenv(name, value)
+    # As in production, where nobody serves a clock: the run reads that of its machine.
+    monkeypatch.delenv("GAMEDAY_CLOCK_URL")
+    set_back = timedelta(0)
+    monkeypatch.setattr(
+        "flows.run_experiment.clock", lambda _: SystemClock(lambda: datetime.now(UTC) - set_back)
+    )
+
+    def listen(event: Event) -> None:
+        nonlocal set_back
+        if event.kind == "injected":
+            set_back = timedelta(hours=1)
+
+    state = await carried_out(listen, duration=None)
+    assert set_back, "the clock was set back"
+    assert state.name == "Held"
+    assert await live_faults() == []
+    record, events = await recorded()
+    moments = [event.at for event in events]
+    assert moments == sorted(moments)
+    assert record.ended_at is not None
+    assert record.ended_at - record.started_at < timedelta(minutes=30)
 
 
 async def _flow_run(first_execution: State[Any]) -> FlowRun:

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -124,6 +125,8 @@ async def cluster(levers: Levers, clock: RemoteClock) -> AsyncIterator[Cluster]:
         await lever.release(connected, CHAOS, by="test", reason="it is over", source="test", clock=clock)
         for lease in await connected.leases(CHAOS):
             await connected.delete_lease(lease)
+        # The next test finds the platform well.
+        await clock.sleep(timedelta(minutes=2))
 
 
 @pytest.fixture
@@ -137,12 +140,12 @@ async def start_guard(levers: Levers) -> AsyncIterator[StartGuard]:
     running: list[tuple[asyncio.Event, asyncio.Task[None]]] = []
     async with AsyncExitStack() as stack:
 
-        async def start(**how: Any) -> Guard:
+        async def start(experiments: Path | None = None, **how: Any) -> Guard:
             settings = load()
             assert settings.clock_url
             assert settings.prometheus_url
             time = RemoteClock(settings.clock_url)
-            catalogue = Catalogue()
+            catalogue = Catalogue(experiments)
             connected = await stack.enter_async_context(
                 Cluster.connect(clock=SystemClock(), check=False, call_timeout=SECOND)
             )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +15,7 @@ from gameday.clock import RemoteClock
 from gameday.guard.guard import Guard
 from gameday.safety import lever
 from gameday.safety.lease import RunLeases
+from gameday.spec.catalogue import GUARDRAILS_FILE, default_directory
 from tests.flows.conftest import until
 from tests.flows.emergency_fixtures import fault, inject
 from tests.guard.conftest import CHAOS, SECOND, Levers, StartGuard, gone, left, metric, ready, told, turns
@@ -24,12 +28,12 @@ async def guard(start_guard: StartGuard, cluster: Cluster) -> Guard:
     return started
 
 
-async def looks(guard: Guard, clock: RemoteClock, count: int = 1) -> None:
-    """Let the guard look at the platform ``count`` times, five seconds apart."""
+async def looks(guard: Guard, clock: RemoteClock, chaos: ChaosMesh, count: int = 1) -> None:
+    """Let the guard look at the platform ``count`` times, five seconds apart, while a fault is live."""
     for _ in range(count):
 
         async def looked(before: datetime | None = guard.sampled_at) -> bool:
-            return guard.sampled_at != before or guard.sampled_at is None
+            return guard.sampled_at not in {None, before} or not await left(chaos)
 
         await clock.sleep(5 * SECOND)
         await until(looked, "a look at the platform")
@@ -46,11 +50,11 @@ async def test_faults_end_when_nothing_could_be_seen_for_longer_than_the_grace(
     chaos: ChaosMesh, cluster: Cluster, levers: Levers, clock: RemoteClock, guard: Guard, mode: str
 ) -> None:
     await inject(chaos, fault("NetworkChaos", "unseen", run=""))
-    await looks(guard, clock)
+    await looks(guard, clock, chaos)
     levers.prometheus(mode)
-    await looks(guard, clock, 3)
+    await looks(guard, clock, chaos, 3)
     assert await left(chaos) == {"unseen"}, "a short gap is no reason"
-    await looks(guard, clock, 10)
+    await looks(guard, clock, chaos, 10)
     await gone(chaos, "unseen")
     await told(levers, "no data for", "by the rule blind")
     assert not (await lever.read(cluster, CHAOS)).engaged
@@ -77,10 +81,10 @@ async def test_a_living_run_gets_its_turn_to_abort_by_itself(
     leases = RunLeases(cluster, "run-a", [], namespace=CHAOS, clock=clock)
     await leases.acquire()
     await inject(chaos, fault("PodChaos", "of-a-run", mode="all"))
-    await looks(guard, clock)
+    await looks(guard, clock, chaos)
 
     async def broken() -> bool:
-        await looks(guard, clock)
+        await looks(guard, clock, chaos)
         return metric(guard, "gameday_guard_thresholds_broken") > 0
 
     await until(broken, "a broken threshold")
@@ -92,16 +96,26 @@ async def test_a_living_run_gets_its_turn_to_abort_by_itself(
 
 
 async def test_a_broken_platform_engages_the_lever(
-    chaos: ChaosMesh, cluster: Cluster, levers: Levers, clock: RemoteClock, guard: Guard
+    chaos: ChaosMesh,
+    cluster: Cluster,
+    levers: Levers,
+    clock: RemoteClock,
+    start_guard: StartGuard,
+    tmp_path: Path,
 ) -> None:
+    experiments = shutil.copytree(default_directory(), tmp_path / "experiments")
+    limits = experiments / GUARDRAILS_FILE
+    # The threshold of one service would end everything before that of the platform is broken for long enough.
+    limits.write_text(re.sub(r'.*abortWhen: "< 60%".*\n', "", limits.read_text(encoding="utf-8")))
+    guard = await start_guard(experiments=experiments)
+    await ready(guard)
     services = ("api-gateway", "auth-service", "platform-services", "automation-services")
     await inject(
         chaos, *(fault("PodChaos", f"all-{name}", run="", mode="all", service=name) for name in services)
     )
-    levers.pull("hang", kind="PodChaos")  # or the first breach of one service would end them all
 
     async def engaged() -> bool:
-        await clock.sleep(5 * SECOND)
+        await looks(guard, clock, chaos)
         return (await lever.read(cluster, CHAOS)).engaged
 
     await until(engaged, "the lever engaged")
@@ -115,8 +129,8 @@ async def test_an_observer_only_tells_of_what_is_broken(
     observer = await start_guard(observe=True)
     await ready(observer)
     await inject(chaos, fault("NetworkChaos", "unseen", run=""))
-    await looks(observer, clock)
+    await looks(observer, clock, chaos)
     levers.prometheus("gone")
-    await looks(observer, clock, 9)
+    await looks(observer, clock, chaos, 9)
     await told(levers, "would end", "no data for")
     assert await left(chaos) == {"unseen"}
