@@ -193,14 +193,16 @@ class Guard:
         self._blind_told &= self.view.blind().keys()
 
     def _count(self, now: datetime) -> None:
-        pulse, live, of_living_runs = self._judge.pulse, 0, 0
-        for one in self.view.objects():
-            if one.live:
-                live += 1
-                of_living_runs += bool(one.run) and pulse.lives(one.run, now)
-        self._live, self._all_of_living_runs = live, live == of_living_runs
-        self.metrics.live.set(live)
+        pulse = self._judge.pulse
+        live = [one for one in self.view.objects() if one.live]
+        self._live = len(live)
+        self._all_of_living_runs = all(one.run and pulse.lives(one.run, now) for one in live)
+        self.metrics.live.set(len(live))
+        self.metrics.count_faults(Counter((one.run, one.experiment, one.stage, one.ref.kind) for one in live))
+        self.metrics.overdue.set(sum(self._judge.overdue(one, now) for one in live))
         self.metrics.runs.set(pulse.runs)
+        self.metrics.lapsed.set(pulse.lapsed(now))
+        self.metrics.engaged.set(self._halting.since is not None)
         self.metrics.leader.set(self.election.leading)
         self.metrics.synced.set(self.view.synced)
 

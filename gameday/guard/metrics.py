@@ -6,6 +6,8 @@ The guard's own metrics, in a registry of their own: nothing of the process but 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -44,7 +46,21 @@ class Metrics:
         self.live = Gauge(
             "gameday_guard_live_objects", "Chaos objects that may have a fault in.", registry=registry
         )
+        self.faults = Gauge(
+            "gameday_guard_faults",
+            'Chaos objects that may have a fault in, by the run that made them; "" for others\' objects.',
+            ["run", "experiment", "stage", "kind"],
+            registry=registry,
+        )
+        self.overdue = Gauge(
+            "gameday_guard_overdue_objects",
+            "Chaos objects that may have a fault in although their time was up a while ago.",
+            registry=registry,
+        )
         self.runs = Gauge("gameday_guard_runs", "Runs that have a Lease.", registry=registry)
+        self.lapsed = Gauge(
+            "gameday_guard_lapsed_runs", "Runs that no longer renew their Lease.", registry=registry
+        )
         self.offences = Counter(
             "gameday_guard_offences", "What had to be ended, by rule.", ["rule"], registry=registry
         )
@@ -74,6 +90,11 @@ class Metrics:
             "Thresholds past their limit at the last look.",
             registry=registry,
         )
+        self.engaged = Gauge(
+            "gameday_guard_lever_engaged",
+            "1 while the safety lever is engaged, or cannot be told from engaged.",
+            registry=registry,
+        )
         self.lever = Counter(
             "gameday_guard_lever_engagements",
             "How often this replica tried to engage the safety lever, by outcome: engaged, failed.",
@@ -86,6 +107,12 @@ class Metrics:
             ["outcome"],
             registry=registry,
         )
+
+    def count_faults(self, faults: Mapping[tuple[str, str, str, str], int]) -> None:
+        """Show what is in now, by run, experiment, stage and kind; what is over is shown no more."""
+        self.faults.clear()
+        for labels, count in faults.items():
+            self.faults.labels(*labels).set(count)
 
     def exposition(self) -> bytes:
         """All of them, as Prometheus reads them."""

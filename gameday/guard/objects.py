@@ -17,7 +17,7 @@ from gameday.clients.times import duration
 from gameday.clients.transport import Json
 from gameday.safety.guardrails import Violation, check_object
 from gameday.spec.guardrails import Guardrails
-from gameday.spec.kinds import OF_WORKFLOW, ORCHESTRATION_KINDS, SCHEDULE, WORKFLOW
+from gameday.spec.kinds import EXPERIMENT, OF_WORKFLOW, ORCHESTRATION_KINDS, SCHEDULE, STAGE, WORKFLOW
 from gameday.spec.platform import Platform
 
 _DURATION_RULE = "maxFaultDuration"
@@ -34,6 +34,8 @@ class Watched:
     ref: Ref
     uid: str
     run: str
+    experiment: str
+    stage: str
     created: datetime | None
     deleting: datetime | None
     ends: datetime | None
@@ -63,7 +65,19 @@ class Reader:
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             unreadable = Violation("readable", str(meta.ref), repr(error), "what Chaos Mesh writes there")
             live, ends, violations = True, meta.created, (unreadable,)
-        return Watched(meta.ref, meta.uid, meta.run, meta.created, meta.deleting, ends, live, violations, key)
+        return Watched(
+            ref=meta.ref,
+            uid=meta.uid,
+            run=meta.run,
+            experiment=meta.labels.get(EXPERIMENT, ""),
+            stage=meta.labels.get(STAGE, ""),
+            created=meta.created,
+            deleting=meta.deleting,
+            ends=ends,
+            live=live,
+            violations=violations,
+            judged=key,
+        )
 
     def _violations(self, body: Mapping[str, Any], meta: ObjectMeta) -> tuple[Violation, ...]:
         found = check_object(body, self.guardrails, self.platform)

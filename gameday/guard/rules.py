@@ -93,6 +93,10 @@ class Pulse:
         """How many runs have a Lease."""
         return len(self._leases)
 
+    def lapsed(self, now: datetime) -> int:
+        """How many of them no longer renew it."""
+        return sum(bool(self.why_dead(run, now)) for run in self._leases)
+
     def why_dead(self, run: str, now: datetime) -> str:
         """Why the run's Lease says that it does not live; "" where it does, or has none."""
         lease = self._leases.get(run)
@@ -151,10 +155,14 @@ class Judge:
         if halted and one.created and one.created >= halted.replace(microsecond=0):
             since = halted.isoformat(timespec="seconds")
             return Offence(Rule.HALTED, one, f"it was begun while everything is halted, since {since}")
-        if one.ends is not None and now > one.ends + self.patience.margin:
+        if one.ends is not None and self.overdue(one, now):
             ends = one.ends.isoformat(timespec="seconds")
             return Offence(Rule.DEADLINE, one, f"it should have been over at {ends}")
         return None
+
+    def overdue(self, one: Watched, now: datetime) -> bool:
+        """Whether its time was up a while ago."""
+        return one.ends is not None and now > one.ends + self.patience.margin
 
     def _why_run(self, one: Watched, now: datetime) -> str:
         if not one.run:

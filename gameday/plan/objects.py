@@ -12,7 +12,7 @@ from typing import Any
 from gameday.spec.base import format_duration
 from gameday.spec.experiment import Experiment, Stage
 from gameday.spec.faults import Fault, NetworkFault, OutsideFault
-from gameday.spec.kinds import API_VERSION, RUN
+from gameday.spec.kinds import API_VERSION, EXPERIMENT, RUN, STAGE
 from gameday.spec.platform import Environment, Platform
 from gameday.spec.selecting import Selector
 
@@ -59,8 +59,8 @@ def chaos_object(
     """The Chaos Mesh object of a fault. It always carries a ``duration``: a fault always ends."""
     labels: Mapping[str, str] = {
         RUN: run,
-        "gameday/experiment": experiment.name,
-        "gameday/stage": stage.name,
+        EXPERIMENT: experiment.name,
+        STAGE: stage.name,
         "app.kubernetes.io/managed-by": "gameday",
     }
     spec = _spec(fault, platform, environment) | {"duration": format_duration(duration)}

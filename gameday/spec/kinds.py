@@ -43,6 +43,8 @@ OF_SCHEDULE: Final = "managed-by"
 OF_WORKFLOW: Final = "chaos-mesh.org/workflow"
 # Labels that every object of a run carries.
 RUN: Final = "gameday/run"
+EXPERIMENT: Final = "gameday/experiment"
+STAGE: Final = "gameday/stage"
 FLOW_RUN: Final = "gameday/flow-run"
 # Annotation: the digest of the plan that people approved, where they had to.
 APPROVED: Final = "gameday/approved"

@@ -14,6 +14,7 @@ from gameday.clock import RemoteClock
 from gameday.guard.guard import Guard
 from gameday.safety import lever
 from gameday.safety.lease import RunLeases, run_lease
+from gameday.spec.kinds import EXPERIMENT, STAGE
 from tests.flows.conftest import until
 from tests.flows.emergency_fixtures import fault, inject, schedule, workflow
 from tests.guard.conftest import CHAOS, SECOND, Levers, StartGuard, gone, left, metric, ready, told, turns
@@ -49,6 +50,37 @@ async def test_what_breaks_no_rule_is_left_alone(
     assert await left(chaos) == {"of-a-run", "by-hand"}
     assert metric(guard, "gameday_guard_live_objects") == 2
     assert metric(guard, "gameday_guard_runs") == 1
+
+
+async def test_its_metrics_tell_what_is_in_by_run_and_which_run_died(
+    chaos: ChaosMesh, cluster: Cluster, levers: Levers, clock: RemoteClock, start_guard: StartGuard
+) -> None:
+    observer = await start_guard(observe=True)
+    await ready(observer)
+    await alive(cluster, clock, "run-a")
+    body = fault("NetworkChaos", "of-a-run", run="run-a", duration="20s")
+    body["metadata"]["labels"] |= {EXPERIMENT: "slow", STAGE: "first"}
+    await inject(chaos, body, by_hand("StressChaos", "by-hand"))
+    await turns(observer)
+    of_run = {"run": "run-a", "experiment": "slow", "stage": "first", "kind": "NetworkChaos"}
+    assert metric(observer, "gameday_guard_faults", **of_run) == 1
+    nobody = {"run": "", "experiment": "", "stage": "", "kind": "StressChaos"}
+    assert metric(observer, "gameday_guard_faults", **nobody) == 1
+    assert metric(observer, "gameday_guard_lapsed_runs") == 0
+    assert metric(observer, "gameday_guard_lever_engaged") == 0
+
+    # Its recovery hangs: it is in although its time is up.
+    levers.pull("hang", kind="NetworkChaos")
+    await lever.engage(cluster, CHAOS, by="test", reason="a drill", source="test", clock=clock)
+    await clock.sleep(timedelta(seconds=60))
+    await turns(observer)
+
+    async def known() -> bool:
+        return metric(observer, "gameday_guard_lever_engaged") == 1
+
+    await until(known, "the guard knows of the lever")
+    assert metric(observer, "gameday_guard_overdue_objects") == 1
+    assert metric(observer, "gameday_guard_lapsed_runs") == 1
 
 
 @pytest.mark.parametrize(
