@@ -67,7 +67,8 @@ class Doctor:
                 return [*lines, prometheus]
             if isinstance(cluster, Cluster):
                 lines += await self._health(cluster, prometheus)
-            doctor = signals.SignalDoctor(self.catalogue.platform, prometheus, self.clock)
+            limited = frozenset(one.signal for one in self.catalogue.guardrails.thresholds)
+            doctor = signals.SignalDoctor(self.catalogue.platform, prometheus, self.clock, limited)
             return lines + await guarded(signals.PROMETHEUS, doctor.all())
 
     async def _open_cluster(self, stack: AsyncExitStack) -> Cluster | Line:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Annotated, Final
 
 from gameday.clients.grafana import Grafana
 from gameday.clients.prometheus import Prometheus, Unknown
@@ -31,6 +31,7 @@ class SignalDoctor:
     platform: Platform
     prometheus: Prometheus
     clock: Clock
+    limited: Annotated[frozenset[str], "the signals without which the guardrails are blind"] = frozenset()
 
     async def all(self) -> list[Line]:
         """Each signal with the services that it knows, and the clock."""
@@ -53,6 +54,7 @@ class SignalDoctor:
             bool(services),
             f"data of {len(services)} services" + (f"; none of {', '.join(silent)}" if silent else ""),
             f"The query must be grouped by the label service. {advice}",
+            otherwise=State.FAIL if signal.name in self.limited else State.WARN,
         )
 
     async def _clock_skew(self) -> Line:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -40,6 +40,32 @@ class Service(Model):
     twin: ServiceTwin = ServiceTwin()
 
 
+Measure = Literal[
+    "availability",
+    "errors",
+    "latency",
+    "requests",
+    "queries",
+    "in-flight",
+    "queue",
+    "call-failures",
+    "retries",
+    "breaker",
+    "pool-use",
+    "pool-waits",
+    "pool-timeouts",
+    "cache-misses",
+    "restarts",
+    "ooms",
+    "memory",
+    "memory-peak",
+    "cpu",
+    "cpu-peak",
+    "disk",
+]
+"""What a signal can tell of a service; docs/reference/failure-patterns.md says each one's unit."""
+
+
 class Signal(Model):
     """A named PromQL query, grouped by the label ``service``."""
 
@@ -47,6 +73,9 @@ class Signal(Model):
     title: str
     query: str
     unit: str = ""
+    measures: Annotated[
+        Measure | None, Field(description="what it tells of a service: by this the analysis finds it")
+    ] = None
 
     @field_validator("query")
     @classmethod
@@ -63,8 +92,14 @@ class PrometheusSource(Model):
     signals: tuple[Signal, ...]
 
     def mistakes(self) -> Iterator[Mistake]:
-        """Signals are asked for by name."""
+        """Signals are asked for by name, or by what they measure."""
         yield from given_twice("signal", "signals", [signal.name for signal in self.signals])
+        taken: set[Measure] = set()
+        for index, signal in enumerate(self.signals):
+            if signal.measures in taken:
+                yield ("signals", index, "measures"), f"another signal measures {signal.measures} already"
+            if signal.measures:
+                taken.add(signal.measures)
 
 
 class Grafana(Model):
@@ -146,6 +181,10 @@ class Platform(Model):
             if signal.name == name:
                 return signal
         raise UsageError(unknown("signal", name, (signal.name for signal in self.prometheus.signals)))
+
+    def measuring(self, measure: Measure) -> Signal | None:
+        """The signal that tells ``measure`` of each service, if there is one."""
+        return next((one for one in self.prometheus.signals if one.measures == measure), None)
 
     def team(self, name: str) -> Team | None:
         """The team called ``name``, if there is one."""

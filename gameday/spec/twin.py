@@ -107,6 +107,8 @@ class ServiceTwin(Model):
     queue: Annotated[int, Field(ge=0, description="requests that wait for a worker")] = 128
     work: Annotated[Work, Field(description="of one query or command; of a store only")] = Work()
     disk: Annotated[str | None, Field(description="the path on which it keeps its data")] = None
+    disk_mib: Annotated[int, Field(ge=0, description="of it, what is full at rest")] = 400
+    disk_limit_mib: Annotated[int, Field(ge=1)] = 2048
     disk_reads: Annotated[Share, Field(description="of a store's reads, those that touch the disk")] = 0.3
     routes: tuple[Route, ...] = ()
     clients: dict[Name, Client] = Field(default_factory=dict, description="by the service that is called")

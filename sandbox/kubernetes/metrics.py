@@ -64,6 +64,12 @@ class StateMetrics:
                 {**labels, "container": container["name"]},
                 pods.restarts(pod, container["name"]),
             )
+            if reason := pods.last_end(pod, container["name"]):
+                yield Sample(
+                    "kube_pod_container_status_last_terminated_reason",
+                    {**labels, "container": container["name"], "reason": reason},
+                    1.0,
+                )
         ready = pods.is_ready(pod)
         for condition, value in (("true", ready), ("false", not ready), ("unknown", False)):
             yield Sample("kube_pod_status_ready", {**labels, "condition": condition}, float(value))

@@ -62,6 +62,14 @@ def restarts(pod: Obj, container: str) -> int:
     return 0
 
 
+def last_end(pod: Obj, container: str) -> str:
+    """Why the container ended the last time; "" where it never did."""
+    for status in (pod.get("status") or {}).get("containerStatuses") or ():
+        if status["name"] == container:
+            return str(((status.get("lastState") or {}).get("terminated") or {}).get("reason", ""))
+    return ""
+
+
 def with_status(pod: Obj, status: Obj) -> Obj:
     """A new version of the pod with ``status``."""
     return {**pod, "metadata": {**pod["metadata"]}, "status": status}

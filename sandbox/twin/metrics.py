@@ -156,25 +156,28 @@ _CONTAINER = (
 )
 
 
+# A store's data lies on a volume, what others write in the container's own layer.
+_VOLUME = ("kubelet_volume_stats_used_bytes", "kubelet_volume_stats_capacity_bytes")
+_LAYER = ("container_fs_usage_bytes", "container_fs_limit_bytes")
+
+
 def container_layout(servers: Iterable[Server]) -> Layout:
-    """The series that cAdvisor has of the pods' containers."""
-    return tuple(
-        (name, labels)
-        for server in servers
-        for labels in [
-            {
-                "namespace": server.ref.namespace,
-                "pod": server.ref.name,
-                "container": server.ref.container or server.service.name,
-                "service": server.service.name,
-            }
-        ]
-        for name in _CONTAINER
-    )
+    """The series that the kubelet and cAdvisor have of the pods' containers and disks."""
+    layout: list[tuple[str, dict[str, str]]] = []
+    for server in servers:
+        ref, service = server.ref, server.service
+        common = {"namespace": ref.namespace, "service": service.name}
+        container = {**common, "pod": ref.name, "container": ref.container or service.name}
+        layout += ((name, container) for name in _CONTAINER)
+        if service.spec.disk is not None and isinstance(server, Store):
+            layout += ((name, {**common, "persistentvolumeclaim": f"data-{ref.name}"}) for name in _VOLUME)
+        elif service.spec.disk is not None:
+            layout += ((name, container) for name in _LAYER)
+    return tuple(layout)
 
 
 def container_samples(servers: Iterable[Server], layout: Layout) -> Exposition:
-    """What cAdvisor says of the pods' containers now."""
+    """What the kubelet and cAdvisor say of the pods' containers and disks now."""
     values: list[float] = []
     for server in servers:
         spec = server.service.spec
@@ -184,4 +187,6 @@ def container_samples(servers: Iterable[Server], layout: Layout) -> Exposition:
             server.working_set_mib * MIB,
             spec.memory_limit_mib * MIB,
         )
+        if spec.disk is not None:
+            values += (server.disk_mib * MIB, spec.disk_limit_mib * MIB)
     return Exposition(layout, values)

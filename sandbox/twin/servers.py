@@ -162,6 +162,11 @@ class Server:
         """The memory of the whole container."""
         return self.service.spec.memory_mib + self.effects.stress_mib + _MIB_PER_REQUEST * self.in_flight
 
+    @property
+    def disk_mib(self) -> float:
+        """What is full of its disk."""
+        return float(self.service.spec.disk_mib)
+
     def reachable(self, within: float) -> bool:
         """Whether somebody outside, such as a probe, is answered ``within`` seconds."""
         if not self.answering:

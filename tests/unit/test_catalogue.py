@@ -157,5 +157,5 @@ def test_names_are_looked_up_with_the_nearest_suggested() -> None:
         platform.service("reddis")
     with pytest.raises(UsageError, match=r"unknown environment 'stagging'; did you mean 'staging'\?"):
         platform.environment("stagging")
-    with pytest.raises(UsageError, match=r"unknown signal 'q'; known: availability, cpu, errors, memory"):
+    with pytest.raises(UsageError, match=r"unknown signal 'q'; known: availability, breaker, cache-misses"):
         platform.signal("q")
