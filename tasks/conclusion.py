@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from gameday.report.markdown import render
 from gameday.report.publish import publish
-from gameday.run import comeback, recovery, verdict
+from gameday.run import comeback, gradual, recovery, verdict
 from gameday.run.context import Recovered
 from gameday.spec.base import format_duration
 from tasks.active import active
@@ -49,7 +49,11 @@ async def give_verdict(run: str) -> str:
     current = active(run)
     recovered = current.run.findings.recovered or Recovered(in_time=False, took=None)
     left = await recovery.prove_nothing_left(current.run)
-    given, reasons = verdict.draw(current.halt, recovered, left, current.run.plan.recovery)
+    plan, looks = current.run.plan, current.observer.progress.stages
+    found = gradual.result(plan.stages, looks[-1].stage.name, current.halt, recovered) if looks else None
+    if found is not None:
+        await gradual.tell(current.run, found)
+    given, reasons = verdict.draw(current.halt, recovered, left, plan.recovery, found)
     await current.run.conclude(given, reasons)
     return given.value
 

@@ -9,7 +9,7 @@ from prefect.cache_policies import NO_CACHE
 
 from gameday.clients.faults import Ref
 from gameday.journal.store import Verdict
-from gameday.run import comeback, inject
+from gameday.run import comeback, gradual, inject
 from gameday.run.observe import Halt
 from gameday.run.replacement import tell_replacements
 from gameday.spec.base import format_duration
@@ -64,6 +64,9 @@ async def settle(run: str, stage: str) -> Halt | None:
     """Watch with nothing injected: does it come back by itself?"""
     current = active(run)
     planned = current.stage(stage)
-    if not planned.settle:
-        return None
-    return await current.observer.watch(f"after {stage}", current.run.now() + planned.settle)
+    if planned.settle:
+        halt = await current.observer.watch(f"after {stage}", current.run.now() + planned.settle)
+        if halt is not None:
+            return halt
+    await gradual.tell_held(current.run, planned)
+    return None

@@ -22,6 +22,7 @@ from gameday.spec.base import format_duration
 from gameday.spec.catalogue import Catalogue
 from gameday.spec.experiment import Experiment
 from gameday.spec.faults import Fault, OutsideFault
+from gameday.spec.gradual import Gradual
 
 
 def open_catalogue(directory: Path | None) -> Catalogue:
@@ -108,10 +109,20 @@ def _print_steady_state(console: Console, experiment: Experiment) -> None:
     console.print(columns)
 
 
+def _steps(gradual: Gradual) -> str:
+    """What grows, and how far it must hold: ``delay.latency 50ms, 100ms (must hold), 200ms``."""
+    words = list(map(str, gradual.strengths))
+    if gradual.must_hold < len(words):
+        words[gradual.must_hold - 1] += " (must hold up to here)"
+    return f"{gradual.parameter} {', '.join(words)}"
+
+
 def _print_stages(console: Console, experiment: Experiment) -> None:
     columns = table("STAGE", "LASTS", "SETTLES", "FAULTS")
     for stage in experiment.stages:
         faults = "; ".join(f"{fault.kind} {in_words(fault)} on {_target(fault)}" for fault in stage.faults)
+        if stage.gradual is not None:
+            faults += f"; step by step: {_steps(stage.gradual)}"
         columns.add_row(stage.name, format_duration(stage.duration), format_duration(stage.settle), faults)
     console.print(columns)
 

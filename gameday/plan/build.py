@@ -53,11 +53,11 @@ def scaled(experiment: Experiment, duration: timedelta | None) -> list[tuple[tim
     stage still happens. Raises ``UsageError`` where a stage would become too short to be seen.
     """
     if duration is None:
-        return [(stage.duration, stage.settle) for stage in experiment.stages]
+        return [(stage.duration, stage.settle) for stage, _ in experiment.unfolded]
     factor = duration / experiment.duration
     parts = [
         (_whole_seconds(stage.duration * factor), _whole_seconds(stage.settle * factor))
-        for stage in experiment.stages
+        for stage, _ in experiment.unfolded
     ]
     shortest = min(stage.duration for stage in experiment.stages)
     if shortest * factor < _SHORTEST_STAGE:
@@ -87,8 +87,8 @@ class _Builder:
         starts = timedelta(0)
         found = []
         parts = scaled(self.experiment, duration)
-        for number, (stage, (lasts, settles)) in enumerate(
-            zip(self.experiment.stages, parts, strict=True), start=1
+        for number, ((stage, step), (lasts, settles)) in enumerate(
+            zip(self.experiment.unfolded, parts, strict=True), start=1
         ):
             faults = tuple(
                 self.fault(stage, fault, f"{self.run}-s{number}f{index}", lasts)
@@ -103,6 +103,7 @@ class _Builder:
                         "duration": lasts,
                         "settle": settles,
                         "faults": faults,
+                        "step": step,
                     }
                 )
             )

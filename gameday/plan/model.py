@@ -15,6 +15,7 @@ from gameday.safety.guardrails import Violation
 from gameday.safety.risk import NOT_ASSESSED, Risk
 from gameday.spec.base import Duration, Model
 from gameday.spec.experiment import Recovery
+from gameday.spec.gradual import Step
 from gameday.spec.guardrails import Demand
 
 
@@ -51,7 +52,10 @@ class PlannedFault(Model):
 
 
 class PlannedStage(Model):
-    """Faults that act together; ``starts`` counts from the first injection."""
+    """Faults that act together; ``starts`` counts from the first injection.
+
+    ``step`` says which strength of a gradual stage it is.
+    """
 
     name: str
     title: str
@@ -59,6 +63,7 @@ class PlannedStage(Model):
     duration: Duration
     settle: Duration
     faults: tuple[PlannedFault, ...]
+    step: Step | None = None
 
 
 # What is judged of a plan, or tells it from another of the same content.

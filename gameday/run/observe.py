@@ -26,10 +26,14 @@ from gameday.spec.base import format_duration
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """The run must not go on: the verdict that follows, and why."""
+    """The run must not go on: the verdict that follows, and why.
+
+    ``by_signals`` where what was measured says so: the platform broke, rather than the view of it.
+    """
 
     verdict: Verdict
     reasons: tuple[str, ...]
+    by_signals: bool = False
 
 
 @dataclass
@@ -87,7 +91,10 @@ class Observer:
         self._last = sample
         self.progress.take(now, readings, faults_in=bool(refs))
         await _tell_sample(self.run, stage, sample, max(until - now, timedelta(0)))
-        return self._halt(decision, stand)
+        halt = self._halt(decision, stand)
+        if halt is None or halt.reasons != grouped(decision.reasons):
+            return halt
+        return replace(halt, by_signals=bool(sample.of(State.OVER) or sample.of(State.BROKEN)))
 
     def _halt(self, decision: Decision, stand: Stand) -> Halt | None:
         """The gravest reason not to go on, if there is one."""

@@ -10,18 +10,25 @@ from collections.abc import Sequence
 
 from gameday.journal.store import Verdict
 from gameday.run.context import Recovered
+from gameday.run.gradual import Result, beyond_promise
 from gameday.run.observe import Halt
 from gameday.spec.base import format_duration
 from gameday.spec.experiment import Recovery
 
 
 def draw(
-    halt: Halt | None, recovered: Recovered, left: Sequence[str], wanted: Recovery
+    halt: Halt | None,
+    recovered: Recovered,
+    left: Sequence[str],
+    wanted: Recovery,
+    found: Result | None = None,
 ) -> tuple[Verdict, tuple[str, ...]]:
     """The verdict of a run that got as far as its recovery, and why.
 
-    ``halt`` is why execution ended early, if it did; ``left`` what may still be in the cluster.
+    ``halt`` is why execution ended early, if it did; ``left`` what may still be in the cluster;
+    ``found`` what a gradual stage showed, which is told first.
     """
+    told = (str(found),) if found is not None else ()
     not_back: tuple[str, ...] = ()
     if not recovered.in_time:
         unmet = "; ".join(recovered.unmet) or "the steady state did not hold long enough"
@@ -29,12 +36,10 @@ def draw(
         if recovered.blind:
             what = "the recovery could not be seen"
         not_back = (f"{what}: {unmet}",)
-    if halt is not None:
-        return halt.verdict, (*halt.reasons, *not_back, *left)
+    if halt is not None and not beyond_promise(found, halt):
+        return halt.verdict, (*told, *halt.reasons, *not_back, *left)
     if left:
-        return Verdict.ERROR, (*left, *not_back)
-    if not_back and recovered.blind:
-        return Verdict.ERROR, not_back
+        return Verdict.ERROR, (*told, *left, *not_back)
     if not_back:
-        return Verdict.DISPROVED, not_back
-    return Verdict.HELD, ()
+        return Verdict.ERROR if recovered.blind else Verdict.DISPROVED, (*told, *not_back)
+    return Verdict.HELD, told

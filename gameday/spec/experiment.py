@@ -8,13 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import promql_parser
 from pydantic import Field, field_validator
 
 from gameday.spec.base import Duration, Limit, Mistake, Model, Name, given_twice
 from gameday.spec.faults import Fault
+from gameday.spec.gradual import (
+    Gradual,
+    Step,
+    chosen,
+    with_strength,
+    wrong_choice,
+    wrong_path,
+    wrong_strengths,
+)
+
+# A step adds its number to the name of its stage.
+_LONGEST_OF_STEPS: Final = 37
 
 Category = Literal["basic", "advanced", "disaster-recovery"]
 
@@ -56,13 +68,17 @@ class Probe(Model):
 
 
 class Stage(Model):
-    """Faults that act together for ``duration``, then ``settle`` with nothing injected."""
+    """Faults that act together for ``duration``, then ``settle`` with nothing injected.
+
+    With ``gradual`` it stands for one stage a strength, each with that duration and settling.
+    """
 
     name: Name
     title: str = ""
     duration: Duration
     settle: Duration = timedelta(0)
     faults: Annotated[tuple[Fault, ...], Field(min_length=1)]
+    gradual: Gradual | None = None
 
     @field_validator("duration")
     @classmethod
@@ -70,6 +86,56 @@ class Stage(Model):
         if duration <= timedelta(0):
             raise ValueError("must be longer than 0s: a fault always ends, but it must begin")
         return duration
+
+    def mistakes(self) -> Iterator[Mistake]:
+        """What grows must be there, and be possible at each strength."""
+        if self.gradual is None:
+            return
+        if len(self.name) > _LONGEST_OF_STEPS:
+            yield (
+                ("name",),
+                f"a gradual stage has at most {_LONGEST_OF_STEPS} characters: its steps add a number",
+            )
+        which = chosen(self.faults, self.gradual)
+        if which is None:
+            place, words = wrong_choice(self.faults, self.gradual)
+            yield ("gradual", *place), words
+        elif words := wrong_path(self.faults[which].spec, self.gradual.parameter):
+            yield ("gradual", "parameter"), words
+        else:
+            for place, words in wrong_strengths(self.faults[which], self.gradual):
+                yield ("gradual", *place), words
+
+    @property
+    def steps(self) -> tuple[tuple[Stage, Step | None], ...]:
+        """The stages that this one stands for: itself, or one a strength."""
+        gradual = self.gradual
+        which = chosen(self.faults, gradual) if gradual is not None else None
+        if gradual is None or which is None:
+            return ((self, None),)
+        return tuple(self._step(gradual, which, number) for number in range(1, len(gradual.strengths) + 1))
+
+    def _step(self, gradual: Gradual, which: int, number: int) -> tuple[Stage, Step]:
+        strength = gradual.strengths[number - 1]
+        faults = list(self.faults)
+        faults[which] = with_strength(faults[which], gradual.parameter, strength)
+        step = Step.model_validate(
+            {
+                "stage": self.name,
+                "parameter": gradual.parameter,
+                "strength": str(strength),
+                "number": number,
+                "of": len(gradual.strengths),
+                "mustHold": number <= gradual.must_hold,
+            }
+        )
+        own = {
+            "name": f"{self.name}-{number}",
+            "title": f"{self.title or self.name}: {step}",
+            "faults": tuple(faults),
+            "gradual": None,
+        }
+        return self.model_copy(update=own), step
 
 
 class Recovery(Model):
@@ -106,8 +172,21 @@ class Experiment(Model):
         """Names are told apart by what they name."""
         yield from given_twice("stage", "stages", [stage.name for stage in self.stages])
         yield from given_twice("probe", "steadyState", [probe.name for probe in self.steady_state])
+        for index, stage in enumerate(self.stages):
+            if stage.gradual is not None and index < len(self.stages) - 1:
+                # The step that breaks ends the run: what follows would never be tried.
+                yield ("stages", index, "gradual"), "only the last stage can be gradual"
+        steps = {step.name for step, of in self.unfolded if of is not None}
+        for index, stage in enumerate(self.stages):
+            if stage.name in steps:
+                yield ("stages", index, "name"), f"a step of the gradual stage is called {stage.name!r}, too"
+
+    @property
+    def unfolded(self) -> tuple[tuple[Stage, Step | None], ...]:
+        """The stages as they are carried out: a gradual one is one stage a strength."""
+        return tuple(step for stage in self.stages for step in stage.steps)
 
     @property
     def duration(self) -> timedelta:
         """The execution as declared: every stage with its settling."""
-        return sum((stage.duration + stage.settle for stage in self.stages), timedelta(0))
+        return sum((stage.duration + stage.settle for stage, _ in self.unfolded), timedelta(0))
