@@ -159,7 +159,7 @@ def test_validate_tells_every_mistake_of_every_file_at_once(directory: Path, cap
     missing, misspelt = rest
     assert missing.endswith("services[5]: the key 'tier' is missing")
     assert misspelt.endswith("services[5].teir: unknown key; did you mean 'tier'?")
-    assert "5 files checked" in shown.err
+    assert f"{len(list(directory.glob('*.yaml')))} files checked" in shown.err
 
 
 def test_validate_checks_a_single_file_against_the_platform_beside_it(
