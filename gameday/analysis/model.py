@@ -131,7 +131,12 @@ class Pattern(Model):
 
 
 class AlertSeen(Model):
-    """One alert in the time of a run; ``took`` is from the stage's injection until it fired."""
+    """One alert in the time of a run; ``took`` is from the stage's injection until it fired.
+
+    ``stage`` is "" where an expected alert may come in any. An expected one that has no ``fired_at``
+    did not fire within ``within``: nobody would have been told of the fault. ``before``: it fired already
+    when the faults went in, so it tells nothing of them.
+    """
 
     alert: str
     stage: str
@@ -139,6 +144,9 @@ class AlertSeen(Model):
     services: tuple[str, ...] = ()
     fired_at: datetime | None = None
     took: Duration | None = None
+    within: Annotated[Duration | None, Field(description="how soon it was expected")] = None
+    required: Annotated[bool, Field(description="without it the hypothesis is disproved")] = False
+    before: bool = False
 
 
 class ScorePart(Model):

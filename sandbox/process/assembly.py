@@ -23,6 +23,7 @@ from sandbox.process.activity import Activity
 from sandbox.process.control import clock_routes, process_routes
 from sandbox.process.options import SLACK_TOKEN, SandboxOptions
 from sandbox.process.timekeeper import Timekeeper
+from sandbox.prometheus.rulefile import read_rules
 from sandbox.prometheus.server import Prometheus
 from sandbox.slack import Slack
 from sandbox.twin.platform import Twin
@@ -51,18 +52,19 @@ def assemble(
 ) -> Assembly:
     """Build everything that ``options`` ask for, to be served at ``url``, its time beginning at ``epoch``.
 
-    Raises ``DeclarationError`` where platform.yaml is wrong, ``UsageError`` where it does not know
-    the environment.
+    Raises ``DeclarationError`` where platform.yaml or the alerting rules are wrong, ``UsageError``
+    where platform.yaml does not know the environment.
     """
-    path = options.platform or Path(sandbox.__file__).parents[1] / "experiments" / "platform.yaml"
-    platform = parse(read(path), Platform)
+    root = Path(sandbox.__file__).parents[1]
+    platform = parse(read(options.platform or root / "experiments" / "platform.yaml"), Platform)
     environment = platform.environment(options.environment)
     world = World(seed=options.seed, epoch=epoch)
     keeper = Timekeeper(world, options.mode, options.speed)
     twin = Twin(world, platform, namespace=environment.namespace)
     cluster = Cluster(world, platform, twin, namespace=environment.namespace)
     scrape_interval_s = platform.prometheus.scrape_interval.total_seconds()
-    prometheus = Prometheus(world, [twin, cluster], scrape_interval_s=scrape_interval_s)
+    rules = read_rules(options.rules or root / "deployments" / "prometheus" / "alerts.yaml")
+    prometheus = Prometheus(world, [twin, cluster], scrape_interval_s=scrape_interval_s, rules=rules)
     slack = Slack(
         world,
         url=f"{url}/slack",

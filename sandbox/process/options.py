@@ -52,6 +52,9 @@ class SandboxOptions(BaseModel):
     platform: Path | None = Field(
         default=None, description="a platform.yaml; None is the one that travels along"
     )
+    rules: Path | None = Field(
+        default=None, description="alerting rules for Prometheus; None is the file that travels along"
+    )
     environment: str = "staging"
     ephemeral: bool = Field(default=False, description="remove the directory at the end")
 

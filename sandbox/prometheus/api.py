@@ -19,6 +19,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from sandbox.connection import while_connected
+from sandbox.prometheus.alerting import Alerting
 from sandbox.prometheus.labels import NAME
 from sandbox.prometheus.levers import Levers
 from sandbox.prometheus.parameters import Parameters
@@ -31,7 +32,7 @@ from sandbox.prometheus.promql.engine import (
     StringResult,
     VectorResult,
 )
-from sandbox.prometheus.promql.errors import BadDataError, QueryError
+from sandbox.prometheus.promql.errors import BadDataError, QueryError, bad_parameter
 from sandbox.prometheus.promql.values import LOOKBACK_MS, format_value
 from sandbox.prometheus.scraper import Scraper
 from sandbox.prometheus.storage import Series, Storage
@@ -47,10 +48,17 @@ class Api:
     """The routes, over one storage."""
 
     def __init__(
-        self, storage: Storage, scraper: Scraper, levers: Levers, *, now_ms: Callable[[], int]
+        self,
+        storage: Storage,
+        scraper: Scraper,
+        levers: Levers,
+        alerting: Alerting,
+        *,
+        now_ms: Callable[[], int],
     ) -> None:
         """Answer from ``storage``; ``now_ms`` is the time of a query that names none."""
         self._storage = storage
+        self._alerting = alerting
         self._engine = Engine(storage)
         self._scraper = scraper
         self._levers = levers
@@ -71,8 +79,8 @@ class Api:
             "label/{name}/values": (["GET"], self._label_values),
             "targets": (["GET"], self._targets),
             "metadata": (["GET"], self._metadata),
-            "alerts": (["GET"], lambda request, given: {"alerts": []}),
-            "rules": (["GET"], lambda request, given: {"groups": []}),
+            "alerts": (["GET"], self._alerts),
+            "rules": (["GET"], self._rules),
             "status/buildinfo": (["GET"], lambda request, given: _BUILD),
         }
         pages = [Route(path, self._misbehaving(path, _page(text))) for path, text in plain.items()]
@@ -174,6 +182,16 @@ class Api:
         listed = [] if request.state.empty or given.get("state") == "dropped" else active
         return {"activeTargets": listed, "droppedTargets": []}
 
+    def _alerts(self, request: Request, given: Parameters) -> dict[str, Any]:
+        return {"alerts": [] if request.state.empty else self._alerting.alerts()}
+
+    def _rules(self, request: Request, given: Parameters) -> dict[str, Any]:
+        kind = given.get("type").lower()
+        if kind not in {"", "alert", "record"}:
+            raise bad_parameter("type", f'not supported value "{kind}"')
+        shown = kind != "record"
+        return {"groups": [] if request.state.empty else self._alerting.groups(RULES, shown=shown)}
+
     def _metadata(self, request: Request, given: Parameters) -> dict[str, Any]:
         wanted = given.get("metric")
         names = {series.labels.get(NAME) for series in self._storage.all()}
@@ -186,6 +204,7 @@ class Api:
         return entries
 
 
+RULES = "alerts.yaml"
 _BUILD = {
     "version": "2.42.0",
     "revision": "sandbox",
