@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from sandbox.process.launch import Sandbox, launch_temporary
+from tests.databases import new_database, postgresql_server
 
 StartSandbox = Callable[..., Sandbox]
 
@@ -74,3 +75,18 @@ def shared_sandbox(_session_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -
     Time passes in it as others sleep. Leave nothing behind: no fault, no lever moved.
     """
     return _point_at(_session_sandbox, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The address of a PostgreSQL server of this session's own."""
+    with postgresql_server() as address:
+        yield address
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a new database, once in SQLite and once in PostgreSQL."""
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path / 'sub' / 'journal.db'}"
+    return new_database(request.getfixturevalue("postgresql"))

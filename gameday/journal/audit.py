@@ -56,6 +56,7 @@ class Action(StrEnum):
     PROPOSAL = "proposal"
     GUARD = "guard"
     RESTART = "restart"
+    ITEM = "action-item"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
+    Boolean,
     Column,
     DateTime,
     Dialect,
@@ -22,6 +24,12 @@ from sqlalchemy import (
 )
 
 metadata = MetaData()
+
+# It only grows, and a large platform writes thousands a minute. SQLite's own are as long anyway.
+_Number = BigInteger().with_variant(Integer, "sqlite")
+
+HEAD = "0002"
+"""The revision of ``migrations`` that makes these tables. A database that has it needs no migration."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -50,19 +58,21 @@ runs = Table(
     Column("environment", String(40), nullable=False),
     Column("requested_by", Text, nullable=False),
     Column("reason", Text, nullable=False),
-    Column("started_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False, index=True),
     Column("ended_at", UtcDateTime),
     Column("verdict", String(16)),
     Column("summary", Text),
     Column("plan", JSON),
     Column("digest", String(64)),
     Column("report", Text),
+    Column("suite", String(63), index=True),
+    Column("prediction", String(63)),
 )
 
 events = Table(
     "events",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", _Number, primary_key=True, autoincrement=True),
     Column("run", ForeignKey("runs.run"), nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Column("kind", String(24), nullable=False),
@@ -74,7 +84,7 @@ events = Table(
 observations = Table(
     "observations",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", _Number, primary_key=True, autoincrement=True),
     Column("run", ForeignKey("runs.run"), nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Column("stage", String(40), nullable=False),
@@ -121,7 +131,7 @@ approval_requests = Table(
 approval_answers = Table(
     "approval_answers",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", _Number, primary_key=True, autoincrement=True),
     Column("request", ForeignKey("approval_requests.request"), nullable=False, index=True),
     Column("who", Text, nullable=False),
     Column("decision", String(16), nullable=False),
@@ -155,6 +165,108 @@ proposals = Table(
     Column("not_before", UtcDateTime, nullable=False),
     Column("valid_until", UtcDateTime, nullable=False),
     Column("plan", JSON, nullable=False),
+)
+
+# What was worked out of a run's record once it had ended, so that nobody has to look through its
+# observations again. It can be made anew at any time.
+run_summaries = Table(
+    "run_summaries",
+    metadata,
+    Column("run", ForeignKey("runs.run"), primary_key=True),
+    Column("recovered_s", Float),
+    Column("availability", Float),
+    Column("samples", Integer, nullable=False),
+    Column("interventions", Integer, nullable=False),
+)
+
+# Which service met which fault.
+run_hits = Table(
+    "run_hits",
+    metadata,
+    Column("run", ForeignKey("runs.run"), primary_key=True),
+    Column("service", String(63), primary_key=True),
+    Column("kind", String(40), primary_key=True),
+    Column("action", String(40), primary_key=True),
+    Index("hits_of_service", "service", "kind"),
+)
+
+run_recoveries = Table(
+    "run_recoveries",
+    metadata,
+    Column("run", ForeignKey("runs.run"), primary_key=True),
+    Column("stage", String(40), primary_key=True),
+    Column("service", String(63), primary_key=True),
+    Column("outcome", String(16), nullable=False),
+    Column("took_s", Float),
+)
+
+series = Table(
+    "series",
+    metadata,
+    Column("run", ForeignKey("runs.run"), primary_key=True),
+    Column("signal", String(63), primary_key=True),
+    Column("service", String(63), primary_key=True),
+    Column("body", JSON, nullable=False),
+)
+
+analyses = Table(
+    "analyses",
+    metadata,
+    Column("run", ForeignKey("runs.run"), primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("body", JSON, nullable=False),
+)
+
+findings = Table(
+    "findings",
+    metadata,
+    Column("run", ForeignKey("runs.run"), primary_key=True),
+    Column("key", String(200), primary_key=True),
+    Column("severity", String(16), nullable=False),
+    Column("service", String(63), nullable=False),
+    Column("breaks_hypothesis", Boolean, nullable=False),
+    Column("body", JSON, nullable=False),
+    Index("findings_by_key", "key"),
+)
+
+predictions = Table(
+    "predictions",
+    metadata,
+    Column("prediction", String(63), primary_key=True),
+    Column("experiment", String(40), nullable=False),
+    Column("environment", String(40), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("body", JSON, nullable=False),
+    Index("predictions_of_experiment", "experiment", "environment", "at"),
+)
+
+action_items = Table(
+    "action_items",
+    metadata,
+    Column("item", Integer, primary_key=True, autoincrement=True),
+    Column("key", String(200), nullable=False, index=True),
+    Column("experiment", String(40), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("service", String(63), nullable=False),
+    Column("severity", String(16), nullable=False),
+    Column("owner", String(63), nullable=False),
+    Column("assignee", Text, nullable=False),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("due", UtcDateTime),
+    Column("closed_at", UtcDateTime),
+    Column("closed_by", Text),
+    Column("outcome", Text),
+)
+
+# Every run in which an item's finding was seen; the first one opened it.
+action_runs = Table(
+    "action_runs",
+    metadata,
+    Column("item", ForeignKey("action_items.item"), primary_key=True),
+    Column("run", ForeignKey("runs.run"), primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
 )
 
 # Text, not JSON or a moment: what is hashed must come back as it was written, to the letter.

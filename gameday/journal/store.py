@@ -17,15 +17,14 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from sqlalchemy.schema import CreateIndex, CreateTable
 
 from gameday.errors import GamedayError
-from gameday.journal.append_only import protect_audit
 from gameday.journal.engine import make_engine, must_open, sqlite_file
-from gameday.journal.schema import events, faults, metadata, observations, runs
+from gameday.journal.migrate import bring_up_to_date
+from gameday.journal.schema import events, faults, observations, runs
 from gameday.redaction import redacted, redacted_data
 
 
@@ -61,6 +60,8 @@ class RunRecord:
     plan: Mapping[str, Any] | None = None
     digest: str | None = None
     report: str | None = None
+    suite: str | None = None
+    prediction: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +176,7 @@ class Journal:
             if (file := sqlite_file(url)) is not None:
                 await _opened(file)
             async with journal.transaction() as connection:
-                await connection.run_sync(_create_tables)
+                await connection.run_sync(bring_up_to_date)
             yield journal
         finally:
             await engine.dispose()
@@ -335,15 +336,6 @@ class Journal:
             query = select(observations).where(observations.c.run == run).order_by(observations.c.id)
             rows = (await connection.execute(query)).mappings().all()
         return [Observation(**{key: row[key] for key in Observation.__dataclass_fields__}) for row in rows]
-
-
-def _create_tables(connection: Connection) -> None:
-    # Not ``create_all``: it looks first, and another process can be faster in between.
-    for table in metadata.sorted_tables:
-        connection.execute(CreateTable(table, if_not_exists=True))
-        for index in table.indexes:
-            connection.execute(CreateIndex(index, if_not_exists=True))
-    protect_audit(connection)
 
 
 def _run(row: Mapping[Any, Any]) -> RunRecord:

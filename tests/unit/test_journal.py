@@ -31,7 +31,12 @@ RECORD = RunRecord(
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
+def url(database: str) -> str:
+    return database
+
+
+@pytest.fixture
+def in_a_file(tmp_path: Path) -> str:
     return f"sqlite+aiosqlite:///{tmp_path / 'sub' / 'journal.db'}"
 
 
@@ -161,13 +166,13 @@ async def test_a_run_is_found_by_the_flow_run_that_carried_it_out(journal: Journ
 
 
 async def test_nothing_is_written_for_a_run_that_was_never_begun(journal: Journal) -> None:
-    with pytest.raises(JournalError, match="FOREIGN KEY"):
+    with pytest.raises(JournalError, match=r"(?i)foreign key"):
         await journal.append(Event("nobody", START, "note", "lost"))
 
 
 async def test_a_run_is_begun_once(journal: Journal) -> None:
     await journal.begin(RECORD)
-    with pytest.raises(JournalError, match="UNIQUE"):
+    with pytest.raises(JournalError, match=r"(?i)unique"):
         await journal.begin(RECORD)
 
 
@@ -244,10 +249,10 @@ async def test_a_directory_in_the_journals_place_is_named(tmp_path: Path) -> Non
 
 @pytest.fixture
 def tiny_disk() -> Iterator[None]:
-    """A disk on which every database may have thirty pages of 4 KiB."""
+    """A disk on which every database may have eighty pages of 4 KiB."""
 
     def limit(connection: Any, _: Any) -> None:
-        connection.cursor().execute("PRAGMA max_page_count=30")
+        connection.cursor().execute("PRAGMA max_page_count=80")
 
     event.listen(Engine, "connect", limit)
     yield
@@ -255,14 +260,14 @@ def tiny_disk() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("tiny_disk")
-async def test_a_full_disk_is_told_with_the_place_and_loses_nothing_that_was_written(url: str) -> None:
+async def test_a_full_disk_is_told_with_the_place_and_loses_nothing_that_was_written(in_a_file: str) -> None:
     written: list[int] = []
 
     async def fill(journal: Journal) -> None:
         while len(written) < 100:
             written.append(await journal.append(Event(RECORD.run, START, "note", "x" * 4000)))
 
-    async with Journal.open(url) as journal:
+    async with Journal.open(in_a_file) as journal:
         await journal.begin(RECORD)
         with pytest.raises(JournalError, match=r"journal\.db failed: database or disk is full") as caught:
             await fill(journal)

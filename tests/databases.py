@@ -1,0 +1,104 @@
+"""Why: the journal is kept in SQLite or in PostgreSQL, so its tests run on both.
+
+A PostgreSQL cluster of the tests' own, from Debian's binaries, on a free port of 127.0.0.1; every test
+gets a new database in it. Skipped where there are no binaries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+_NUMBERS = itertools.count()
+_USER = "gameday"
+
+
+def _binaries() -> Path | None:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
+    on_path = shutil.which("initdb")
+    return found[-1].parent if found else Path(on_path).parent if on_path else None
+
+
+def _somebody() -> tuple[int, int] | None:
+    """Whom PostgreSQL runs as where we are root, which it refuses."""
+    if os.getuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return entry.pw_uid, entry.pw_gid
+    pytest.skip("PostgreSQL does not run as root, and there is nobody else")
+
+
+@contextmanager
+def postgresql_server() -> Iterator[str]:
+    """A PostgreSQL server without a database; answers with its address."""
+    binaries = _binaries()
+    if binaries is None:
+        pytest.skip("PostgreSQL's binaries are not installed")
+    # A path that the other user may walk, short enough for a socket's name.
+    home = Path(tempfile.mkdtemp(prefix="gameday-pg-"))
+    somebody = _somebody()
+    if somebody:
+        os.chown(home, *somebody)
+    as_somebody = {"user": somebody[0], "group": somebody[1], "extra_groups": []} if somebody else {}
+    data = home / "data"
+    init = [binaries / "initdb", "-D", data, "-U", _USER, "--auth=trust", "--no-sync", "-E", "UTF8"]
+    subprocess.run(init, check=True, capture_output=True, cwd=home, **as_somebody)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port = int(listening.getsockname()[1])
+    settings = {
+        "listen_addresses": "127.0.0.1",
+        "port": port,
+        "unix_socket_directories": home,
+        "fsync": "off",
+    }
+    command = [binaries / "postgres", "-D", data]
+    for name, value in settings.items():
+        command += ["-c", f"{name}={value}"]
+    with (home / "log").open("wb") as log:
+        server = subprocess.Popen(
+            command, stdout=log, stderr=subprocess.STDOUT, cwd=home, start_new_session=True, **as_somebody
+        )
+    try:
+        waiting = [binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port), "-t", "1"]
+        for _ in range(120):
+            if subprocess.run(waiting, check=False, capture_output=True).returncode == 0:
+                break
+            assert server.poll() is None, (home / "log").read_text()
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(30)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+async def _run(server: str, statement: str) -> None:
+    host, _, port = server.partition(":")
+    connection = await asyncpg.connect(host=host, port=int(port), user=_USER, database="postgres", timeout=30)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def new_database(server: str) -> str:
+    """The address, as GAMEDAY_DATABASE_URL has it, of a new database on ``server``."""
+    name = f"journal_{os.getpid()}_{next(_NUMBERS)}"
+    asyncio.run(_run(server, f"CREATE DATABASE {name}"))
+    return f"postgresql+asyncpg://{_USER}@{server}/{name}"
