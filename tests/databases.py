@@ -17,9 +17,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-import asyncpg
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
 
 _NUMBERS = itertools.count()
 _USER = "gameday"
@@ -55,9 +57,19 @@ def postgresql_server() -> Iterator[str]:
     somebody = _somebody()
     if somebody:
         os.chown(home, *somebody)
-    as_somebody = {"user": somebody[0], "group": somebody[1], "extra_groups": []} if somebody else {}
+    as_somebody: Any = {"user": somebody[0], "group": somebody[1], "extra_groups": []} if somebody else {}
     data = home / "data"
-    init = [binaries / "initdb", "-D", data, "-U", _USER, "--auth=trust", "--no-sync", "-E", "UTF8"]
+    init: list[str | Path] = [
+        binaries / "initdb",
+        "-D",
+        data,
+        "-U",
+        _USER,
+        "--auth=trust",
+        "--no-sync",
+        "-E",
+        "UTF8",
+    ]
     subprocess.run(init, check=True, capture_output=True, cwd=home, **as_somebody)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
@@ -68,7 +80,7 @@ def postgresql_server() -> Iterator[str]:
         "unix_socket_directories": home,
         "fsync": "off",
     }
-    command = [binaries / "postgres", "-D", data]
+    command: list[str | Path] = [binaries / "postgres", "-D", data]
     for name, value in settings.items():
         command += ["-c", f"{name}={value}"]
     with (home / "log").open("wb") as log:
@@ -76,7 +88,16 @@ def postgresql_server() -> Iterator[str]:
             command, stdout=log, stderr=subprocess.STDOUT, cwd=home, start_new_session=True, **as_somebody
         )
     try:
-        waiting = [binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port), "-t", "1"]
+        waiting: list[str | Path] = [
+            binaries / "pg_isready",
+            "-q",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(port),
+            "-t",
+            "1",
+        ]
         for _ in range(120):
             if subprocess.run(waiting, check=False, capture_output=True).returncode == 0:
                 break
@@ -88,17 +109,19 @@ def postgresql_server() -> Iterator[str]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-async def _run(server: str, statement: str) -> None:
-    host, _, port = server.partition(":")
-    connection = await asyncpg.connect(host=host, port=int(port), user=_USER, database="postgres", timeout=30)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
+def _address(server: str, name: str) -> str:
+    return f"postgresql+asyncpg://{_USER}@{server}/{name}"
+
+
+async def _create(server: str, name: str) -> None:
+    engine = create_async_engine(_address(server, "postgres"), isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        await connection.execute(text(f"CREATE DATABASE {name}"))
+    await engine.dispose()
 
 
 def new_database(server: str) -> str:
     """The address, as GAMEDAY_DATABASE_URL has it, of a new database on ``server``."""
     name = f"journal_{os.getpid()}_{next(_NUMBERS)}"
-    asyncio.run(_run(server, f"CREATE DATABASE {name}"))
-    return f"postgresql+asyncpg://{_USER}@{server}/{name}"
+    asyncio.run(_create(server, name))
+    return _address(server, name)
