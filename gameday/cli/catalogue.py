@@ -1,6 +1,7 @@
 """Why: before anything runs, people look at what there is and whether it is written well.
 
-``list``, ``show`` and ``validate`` read files and nothing else: no cluster, no journal.
+``list`` and ``validate``, and how ``show`` prints an experiment. They read files and nothing else: no
+cluster, no journal.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from gameday.cli.options import ExperimentArgument, ExperimentsOption, OutputOption, examples
+from gameday.cli.options import ExperimentsOption, OutputOption, examples
 from gameday.cli.output import Format, emit, note, table
 from gameday.errors import DeclarationError, ExitCode, UsageError
 from gameday.plan.objects import in_words
@@ -74,30 +75,23 @@ def _target(fault: Fault) -> str:
     return labels or "selected pods"
 
 
-def show(
-    name: ExperimentArgument, output: OutputOption = Format.TEXT, experiments: ExperimentsOption = None
-) -> None:
-    """Show one experiment: hypothesis, steady state, stages."""
-    experiment = open_catalogue(experiments).experiment(name)
-
-    def text(console: Console) -> None:
-        console.print(Text(f"{experiment.name}: {experiment.title}", style="bold"))
-        console.print(Text(experiment.hypothesis))
-        console.print()
-        facts = table("", "")
-        facts.show_header = False
-        facts.add_row("Category", experiment.category)
-        facts.add_row("Environments", ", ".join(experiment.environments))
-        facts.add_row("Owner", experiment.owner)
-        facts.add_row("Takes", format_duration(experiment.duration))
-        facts.add_row("Runbook", experiment.runbook or "none")
-        console.print(facts)
-        console.print()
-        _print_steady_state(console, experiment)
-        console.print()
-        _print_stages(console, experiment)
-
-    emit(experiment.model_dump(mode="json", by_alias=True, exclude_none=True), output, text)
+def print_experiment(console: Console, experiment: Experiment) -> None:
+    """Print hypothesis, steady state and stages."""
+    console.print(Text(f"{experiment.name}: {experiment.title}", style="bold"))
+    console.print(Text(experiment.hypothesis))
+    console.print()
+    facts = table("", "")
+    facts.show_header = False
+    facts.add_row("Category", experiment.category)
+    facts.add_row("Environments", ", ".join(experiment.environments))
+    facts.add_row("Owner", experiment.owner)
+    facts.add_row("Takes", format_duration(experiment.duration))
+    facts.add_row("Runbook", experiment.runbook or "none")
+    console.print(facts)
+    console.print()
+    _print_steady_state(console, experiment)
+    console.print()
+    _print_stages(console, experiment)
 
 
 def _print_steady_state(console: Console, experiment: Experiment) -> None:
@@ -190,9 +184,6 @@ def _catalogue_of(path: Path, experiments: Path | None) -> Catalogue:
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("list", epilog=examples("gameday list", "gameday list -o json"))(list_experiments)
-    app.command(
-        "show", epilog=examples("gameday show basic-pod-failure", "gameday show basic-pod-failure -o yaml")
-    )(show)
     app.command(
         "validate",
         epilog=examples("gameday validate", "gameday validate experiments/basic-pod-failure.yaml"),

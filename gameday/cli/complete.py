@@ -68,3 +68,8 @@ def runs() -> Iterable[str]:
             return [record.run for record in await journal.latest()]
 
     return asyncio.run(latest())
+
+
+def experiments_and_runs(incomplete: str) -> list[str]:
+    """What ``show`` knows by name."""
+    return [*experiments(incomplete), *runs(incomplete)]

@@ -31,11 +31,12 @@ class Entry(NamedTuple):
 
 _LOOK = "Before a run"
 _RUN = "A run"
+_LEARN = "After a run"
 _TRAIN = "Without a cluster"
 
 COMMANDS: dict[str, Entry] = {
     "list": Entry("gameday.cli.catalogue", "List the experiments there are.", _LOOK),
-    "show": Entry("gameday.cli.catalogue", "Show one experiment: hypothesis, steady state, stages.", _LOOK),
+    "show": Entry("gameday.cli.show", "Show an experiment, or a run with all that is known of it.", _LOOK),
     "validate": Entry("gameday.cli.catalogue", "Check experiment files; tells every mistake at once.", _LOOK),
     "plan": Entry("gameday.cli.plan", "Show exactly what a run would do, and what would be refused.", _LOOK),
     "health": Entry(
@@ -54,6 +55,10 @@ COMMANDS: dict[str, Entry] = {
     "stop": Entry("gameday.cli.stop", "End the faults of a run, or all of them, now.", _RUN),
     "halt": Entry("gameday.cli.halt", "Stop everything, and let nothing new start.", _RUN),
     "resume": Entry("gameday.cli.halt", "Release the safety lever: runs may start again.", _RUN),
+    "note": Entry("gameday.cli.history", "Write into a run's record what you see or do.", _RUN),
+    "history": Entry("gameday.cli.history", "List the runs that there were, and how they ended.", _LEARN),
+    "actions": Entry("gameday.cli.actions", "List, assign and close what is to be done.", _LEARN),
+    "export": Entry("gameday.cli.history", "Write runs as JSON Lines, for other programs.", _LEARN),
     "audit": Entry("gameday.cli.audit", "Show, check and export who did what.", _RUN),
     "guard": Entry("gameday.cli.guard", "Guard a cluster: end every fault that must not go on.", _RUN),
     "sandbox": Entry("gameday.cli.sandbox", "Start, break and end the embedded platform.", _TRAIN),

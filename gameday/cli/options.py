@@ -5,7 +5,7 @@ What an option does is its command's business.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +23,29 @@ def duration(value: str | timedelta) -> timedelta:
         return parse_duration(value)
     except ValueError as error:
         raise typer.BadParameter(f"{value!r}: {error}") from None
+
+
+def moment(value: str | datetime) -> datetime:
+    """Read ``2026-12-01T10:00Z``, for ``typer.Option(parser=moment)``. Raises ``BadParameter``."""
+    if isinstance(value, datetime):
+        return value
+    try:
+        read = datetime.fromisoformat(value)
+    except ValueError:
+        raise typer.BadParameter(f"{value!r}: expected a time such as 2026-12-01T10:00Z") from None
+    if read.tzinfo is None:
+        raise typer.BadParameter(f"{value!r}: expected its zone, too: {value}Z is UTC, or say {value}+01:00")
+    return read
+
+
+def day_or_moment(value: str | datetime) -> datetime:
+    """Read ``2026-12-01``, midnight in the reader's zone, or a ``moment``. Raises ``BadParameter``."""
+    if isinstance(value, str):
+        try:
+            return datetime.combine(date.fromisoformat(value), time()).astimezone()
+        except ValueError:
+            return moment(value)
+    return value
 
 
 def examples(*lines: str) -> str:
@@ -48,6 +71,11 @@ EnvironmentOption = Annotated[
     typer.Option(
         "--env", "-e", help="Where: an environment of platform.yaml.", autocompletion=complete.environments
     ),
+]
+
+RunArgument = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="The run, or the end of its id.", autocompletion=complete.runs),
 ]
 
 ExperimentArgument = Annotated[

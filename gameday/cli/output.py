@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from typing import Any, Final
@@ -157,3 +157,10 @@ def local_time(moment: datetime) -> str:
 def local_date_time(moment: datetime) -> str:
     """Date, time and zone, the reader's: ``2026-11-23 10:15:30 CET``."""
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z").rstrip()
+
+
+def in_seconds(length: timedelta) -> str:
+    """A length of time to the second: ``6m42s``."""
+    from gameday.spec.base import format_duration  # noqa: PLC0415 - pydantic, only where it is used
+
+    return format_duration(timedelta(seconds=round(length.total_seconds())))

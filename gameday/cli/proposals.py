@@ -32,6 +32,7 @@ from gameday.cli.options import (
     ExperimentsOption,
     OutputOption,
     examples,
+    moment,
 )
 from gameday.cli.output import Format, emit, local_date_time, note, table
 from gameday.cli.plan import DurationOption
@@ -63,19 +64,6 @@ from gameday.typed import one_line
 
 _FARTHEST = timedelta(days=366)
 _OPEN = (ProposalState.PROPOSED, ProposalState.APPROVED)
-
-
-def moment(value: str | datetime) -> datetime:
-    """Read ``2026-12-01T10:00Z``, for ``typer.Option(parser=moment)``. Raises ``BadParameter``."""
-    if isinstance(value, datetime):
-        return value
-    try:
-        read = datetime.fromisoformat(value)
-    except ValueError:
-        raise typer.BadParameter(f"{value!r}: expected a time such as 2026-12-01T10:00Z") from None
-    if read.tzinfo is None:
-        raise typer.BadParameter(f"{value!r}: expected its zone, too: {value}Z is UTC, or say {value}+01:00")
-    return read
 
 
 ProposalArgument = Annotated[

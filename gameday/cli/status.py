@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gameday.cli.catalogue import open_catalogue
-from gameday.cli.liveness import Life, life
+from gameday.cli.liveness import Life, closed_where_cut_off
 from gameday.cli.options import (
     EnvironmentOption,
     ExperimentsOption,
@@ -32,25 +32,15 @@ from gameday.clients.times import parsed
 from gameday.clock import Clock
 from gameday.errors import ExitCode, GamedayError
 from gameday.journal.approvals import Approvals, Dossier
-from gameday.journal.store import Journal, JournalError, RunRecord, Verdict
+from gameday.journal.store import Journal, JournalError, RunRecord
 from gameday.run.asking import command, waiting_lines
-from gameday.run.closing import close_cut_off
 from gameday.safety.approval import standing
 from gameday.safety.lever import LeverState, read
 from gameday.settings import clock_at_hand, load
 from gameday.spec.base import format_duration
 
-CUT_OFF: Final = "the process ended without a verdict: its Lease has lapsed"
-
 # How many turns of the lever are shown; `gameday audit list` has them all.
 _TURNS: Final = 3
-
-_LIVES: Final = {
-    Life.ENDED: "ended",
-    Life.GOING_ON: "going on",
-    Life.CUT_OFF: "cut off",
-    Life.UNKNOWN: "not known whether it goes on",
-}
 
 
 @dataclass(frozen=True)
@@ -117,17 +107,11 @@ async def _known(
     census: Census,
     time: Clock,
 ) -> tuple[RunRecord, Life]:
-    """What is known of a run; the record of one that was cut off and has left nothing is closed."""
     if record.verdict is not None:
         return record, Life.ENDED
     if record.environment != environment:
         return record, Life.UNKNOWN
-    now_lives = await life(record, journal, cluster, namespace, time.now())
-    left = [one for one in census.objects if one.meta.run == record.run]
-    if now_lives is not Life.CUT_OFF or left or not census.complete:
-        return record, now_lives
-    await close_cut_off(journal, record, Verdict.ERROR, CUT_OFF, None, time, door="command")
-    return await journal.find(record.run) or record, Life.ENDED
+    return await closed_where_cut_off(record, journal, cluster, namespace, census, time)
 
 
 def status(
@@ -272,7 +256,7 @@ def _print_refused(console: Console, census: Census) -> None:
 def _print_runs(console: Console, seen: _Seen) -> None:
     columns = table("LATEST RUNS", "STARTED", "VERDICT", "WHY")
     for record, now_lives in seen.runs:
-        verdict = record.verdict.value if record.verdict else f"none, {_LIVES[now_lives]}"
+        verdict = record.verdict.value if record.verdict else f"none, {now_lives.words}"
         columns.add_row(record.run, local_date_time(record.started_at), verdict, record.summary or "")
     console.print(columns)
     for record, now_lives in seen.runs:

@@ -121,7 +121,7 @@ class History:
 
     async def _rows(self, wanted: Wanted, *, limit: int | None, newest_first: bool) -> list[RunRow]:
         order = runs.c.started_at.desc() if newest_first else runs.c.started_at
-        query = _matching(_facts(), wanted).order_by(order, runs.c.run).limit(limit)
+        query = matching(_facts(), wanted).order_by(order, runs.c.run).limit(limit)
         await self._summarise()
         async with self._journal.transaction() as connection:
             found = [_row(row) for row in (await connection.execute(query)).mappings()]
@@ -171,7 +171,8 @@ _OF_THE_RUN: Final = (
 _OF_THE_SUMMARY: Final = ("recovered_s", "availability", "samples", "interventions")
 
 
-def _matching(query: Select[Any], wanted: Wanted) -> Select[Any]:
+def matching(query: Select[Any], wanted: Wanted) -> Select[Any]:
+    """``query``, which is about runs, for those that match."""
     for column, value in (
         (runs.c.experiment, wanted.experiment),
         (runs.c.environment, wanted.environment),

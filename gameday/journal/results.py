@@ -97,10 +97,17 @@ class Results:
 
     @to_its_end
     async def findings(
-        self, *, since: datetime | None = None, until: datetime | None = None, keys: Iterable[str] = ()
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        keys: Iterable[str] = (),
+        run: str = "",
     ) -> list[FindingRecord]:
         """The findings of all runs that started from ``since`` on and before ``until``, oldest first."""
         query = select(findings).join(runs, runs.c.run == findings.c.run).order_by(runs.c.started_at)
+        if run:
+            query = query.where(findings.c.run == run)
         if since is not None:
             query = query.where(runs.c.started_at >= since)
         if until is not None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from pydantic import ValidationError
+
 from gameday.analysis.baseline import Baseline, Impact, by_key, impact
 from gameday.errors import UsageError
 from gameday.journal.store import Event, FaultRecord, Journal, Observation, RunRecord
@@ -78,7 +80,7 @@ async def collect(journal: Journal, run: str) -> ReportData:
     record = await journal.find(run)
     if record is None:
         raise UsageError(f"unknown run {run!r}", hint="`gameday status` lists those that the journal knows.")
-    plan = Plan.model_validate(record.plan) if record.plan else None
+    plan, unread = _plan(record)
     events = await journal.events(record.run)
     seen = await journal.observations(record.run)
     recovered = [event.data for event in events if event.kind == "recovery"]
@@ -96,8 +98,16 @@ async def collect(journal: Journal, run: str) -> ReportData:
             if event.kind == "recovered"
             for one in event.data["services"]
         ],
-        unproved=[event.message for event in events if event.kind == "warning"],
+        unproved=[*unread, *(event.message for event in events if event.kind == "warning")],
     )
+
+
+def _plan(record: RunRecord) -> tuple[Plan | None, Sequence[str]]:
+    """The plan, and what is to be said where it cannot be read any more."""
+    try:
+        return (Plan.model_validate(record.plan) if record.plan else None), ()
+    except ValidationError:
+        return None, ("The plan was written by another version of gameday and cannot be shown.",)
 
 
 def _in_short(event: Event) -> str:

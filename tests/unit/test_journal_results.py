@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import pytest
 
@@ -15,65 +14,14 @@ from gameday.journal.actions import ActionItem, Actions
 from gameday.journal.audit import Audit
 from gameday.journal.history import History, Hit, Recovery, Wanted
 from gameday.journal.results import FindingRecord, PredictionRecord, Results
-from gameday.journal.store import Event, FaultRecord, Journal, Observation, RunRecord, Verdict
-
-AT = datetime(2026, 11, 23, 10, 15, tzinfo=UTC)
-DAY = timedelta(days=1)
-PLAN: dict[str, Any] = {
-    "stages": [
-        {
-            "name": "kill",
-            "faults": [
-                {
-                    "name": "f1",
-                    "kind": "PodChaos",
-                    "chaosObject": {"spec": {"action": "pod-kill"}},
-                    "shares": [{"service": "api-gateway", "hit": 1, "of": 3}],
-                },
-                {
-                    "name": "never-injected",
-                    "kind": "StressChaos",
-                    "chaosObject": {"spec": {}},
-                    "shares": [{"service": "redis", "hit": 1, "of": 1}],
-                },
-            ],
-        }
-    ]
-}
+from gameday.journal.store import Event, Journal, Verdict
+from tests.kept_runs import AT, DAY, a_run, an_ended_run
 
 
 @pytest.fixture
 async def journal(database: str) -> AsyncIterator[Journal]:
     async with Journal.open(database) as opened:
         yield opened
-
-
-async def a_run(journal: Journal, name: str, at: datetime = AT, **more: Any) -> str:
-    """A run that is under way."""
-    values: dict[str, Any] = {"experiment": "trial", "environment": "staging", **more}
-    await journal.begin(
-        RunRecord(run=name, requested_by="platform-team", reason="why", started_at=at, plan=PLAN, **values)
-    )
-    await journal.put_fault(name, FaultRecord("f1", "PodChaos", "ns", "kill", at, injected_at=at))
-    await journal.put_fault(name, FaultRecord("never-injected", "StressChaos", "ns", "kill", at))
-    seen = [
-        Observation(at, "kill", "availability", service, value, None, "ok")
-        for service, value in (("api-gateway", 0.5), ("redis", 1.0))
-    ]
-    await journal.observe(name, seen, Event(name, at, "sample", "a look"))
-    return name
-
-
-async def an_ended_run(
-    journal: Journal, name: str, at: datetime = AT, verdict: Verdict = Verdict.HELD, **more: Any
-) -> str:
-    """A run that went through all of it."""
-    await a_run(journal, name, at, **more)
-    back = {"stage": "kill", "service": "api-gateway", "outcome": "back", "took_s": 12.0}
-    await journal.append(Event(name, at, "recovered", "back", {"services": [back]}))
-    await journal.append(Event(name, at, "recovery", "well", {"took_s": 20.0, "in_time": True}))
-    await journal.conclude(name, verdict, "why", at + timedelta(minutes=6))
-    return name
 
 
 async def test_a_history_tells_what_each_run_hit_and_how_it_came_back(journal: Journal) -> None:
