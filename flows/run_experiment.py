@@ -218,11 +218,12 @@ class _Carrying:
         await watchdog.ready()
         await self.run.account(Action.RUN_STARTED, digest=self.run.plan.digest)
         watchdog.faults_follow()
-        try:
-            self.current.halt = await execute(self.run.id)
-        finally:
-            await self.current.end_everything()
-        await post_experiment(self.run.id, self.settings.reports_dir)
+        async with self.current.alerts.kept():
+            try:
+                self.current.halt = await execute(self.run.id)
+            finally:
+                await self.current.end_everything()
+            await post_experiment(self.run.id, self.settings.reports_dir)
 
     async def _let_go(self) -> None:
         run = self.run

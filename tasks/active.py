@@ -16,6 +16,7 @@ from gameday.journal.store import Verdict
 from gameday.monitor.judge import Judge
 from gameday.monitor.sampler import Sampler
 from gameday.plan.model import Plan, PlannedStage
+from gameday.run.alerts import AlertWatch
 from gameday.run.approval import Gate
 from gameday.run.context import Run
 from gameday.run.last_stop import end_everything
@@ -36,6 +37,7 @@ class ActiveRun:
     announcer: Announcer
     sampler: Sampler
     observer: Observer
+    alerts: AlertWatch
     stage_began: datetime
     halt: Halt | None = None
     injected: bool = False  # something was, and the emergency stop has not looked since
@@ -53,12 +55,13 @@ class ActiveRun:
         judge = Judge(run.plan.watches, catalogue.guardrails.no_data_grace)
         standing = Standing(run, catalogue.guardrails.no_data_grace)
         observer = Observer(run, sampler, judge, Progress(run.plan.watches), standing)
-        return cls(run, announcer, sampler, observer, run.now())
+        return cls(run, announcer, sampler, observer, AlertWatch(run), run.now())
 
     async def called_off(self, stage: str) -> Halt | None:
         """Why ``stage`` must not be injected, asked anew just before; None where it may be."""
         if (halt := await self.observer.clear(stage)) is not None:
             return halt
+        await self.alerts.before(self.stage(stage))
         if self.watchdog is not None and self.watchdog.gone:
             return Halt(Verdict.ABORTED, ("the watchdog that would end its faults has ended itself",))
         if self.run.journal_lost:

@@ -22,6 +22,8 @@ async def validate_recovery(run: str) -> Recovered:
     """Wait until the steady state holds again, and prove that nothing is left."""
     current = active(run)
     progress = current.observer.progress
+    if current.halt is not None:
+        await current.alerts.close("the faults were ended")
     recovered = await recovery.validate(current.run, current.sampler, progress)
     current.run.findings.recovered = recovered
     for looks in progress.stages[-1:]:
@@ -47,13 +49,17 @@ def _in_words(recovered: Recovered) -> str:
 async def give_verdict(run: str) -> str:
     """Draw the verdict from what was proved."""
     current = active(run)
+    await current.alerts.close("the run was over")
     recovered = current.run.findings.recovered or Recovered(in_time=False, took=None)
     left = await recovery.prove_nothing_left(current.run)
     plan, looks = current.run.plan, current.observer.progress.stages
     found = gradual.result(plan.stages, looks[-1].stage.name, current.halt, recovered) if looks else None
     if found is not None:
         await gradual.tell(current.run, found)
-    given, reasons = verdict.draw(current.halt, recovered, left, plan.recovery, found)
+    learned = current.run.findings
+    given, reasons = verdict.draw(
+        current.halt, recovered, left, plan.recovery, found, learned.missed, learned.unseen
+    )
     await current.run.conclude(given, reasons)
     return given.value
 

@@ -34,6 +34,7 @@ async def inject_stage(run: str, stage: str) -> list[Ref]:
     progress.begin(planned)
     refs = await inject.inject(current.run, planned)
     current.stage_began = inject.began(current.run, planned)
+    current.alerts.began(planned, current.stage_began)
     current.observer.standing.began = current.observer.standing.began or current.stage_began
     current.announcer.say(f"Injected: {planned.title}", **inject.where(current.run, planned))
     return refs

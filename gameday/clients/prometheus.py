@@ -24,6 +24,7 @@ from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
 from urllib3.util import Retry
 
+from gameday.clients import alerts
 from gameday.clients.failures import shortened
 from gameday.clients.loopback import is_loopback
 from gameday.clock import Clock
@@ -180,7 +181,7 @@ class Prometheus:
             raise_on_status=False,
             respect_retry_after_header=False,
         )
-        sessions = requests.Session(), _InTheBody()
+        sessions = self._session, _ = requests.Session(), _InTheBody()
         for session in sessions:
             session.trust_env = not is_loopback(self.url)
         self._server, self._server_of_long = (
@@ -274,6 +275,16 @@ class Prometheus:
     async def targets(self, job: str) -> Reading:
         """The targets of ``job``: 1 where the last scrape succeeded, 0 where it did not."""
         return await self.instant(f"up{{job={_quoted(job)}}}")
+
+    async def alerts(self) -> tuple[alerts.Alert, ...] | Unknown:
+        """Every alert that is pending or firing now."""
+        answer = await self._ask(lambda seconds: alerts.ask(self._session, self.url, seconds))
+        if isinstance(answer, Unknown):
+            return answer
+        try:
+            return alerts.read(answer)
+        except _NOT_READABLE:
+            return _STRANGE
 
     async def check(self) -> Unknown | None:
         """Why the server cannot be asked, or None where it can."""

@@ -104,6 +104,7 @@ class _Builder:
                         "settle": settles,
                         "faults": faults,
                         "step": step,
+                        "expectAlerts": stage.expect_alerts,
                     }
                 )
             )
@@ -207,6 +208,7 @@ class _Builder:
                         yield f"stage {planned_stage.name}: every pod of {share.service} can be hit at once"
                 yield from self._silent(planned_stage, planned_fault)
             yield from self._too_short(planned_stage)
+            yield from _too_soon_over(planned_stage)
 
     def _too_short(self, stage: PlannedStage) -> Iterator[str]:
         """Warn of a stage that is over before a breach in it can have lasted long enough to count."""
@@ -235,6 +237,17 @@ class _Builder:
                 f"stage {stage.name}: by platform.yaml {', '.join(sorted(here))} and "
                 f"{', '.join(sorted(there))} do not call each other; the fault may show nothing"
             )
+
+
+def _too_soon_over(stage: PlannedStage) -> Iterator[str]:
+    """Warn of alerts for which it may be too early when the stage is over."""
+    lasts = stage.duration + stage.settle
+    late = [f"{one} ({format_duration(one.within)})" for one in stage.expect_alerts if one.within > lasts]
+    if late:
+        yield (
+            f"stage {stage.name} and its settling last {format_duration(lasts)}, shorter than `within` of "
+            f"{', '.join(late)}: whether it fires may not be known"
+        )
 
 
 def _is_in(pod: Pod, candidates: Sequence[PlannedPod]) -> bool:
@@ -285,6 +298,7 @@ async def build(
             "recovery": experiment.recovery,
             "watches": watches(experiment, catalogue.platform, catalogue.guardrails),
             "stages": stages,
+            "expectAlerts": experiment.expect_alerts,
             "refusals": (*builder.refusals(stages, sorted(wanted)), *found.refusals),
             "warnings": tuple(builder.warnings(stages)),
             "violations": found.violations,

@@ -13,6 +13,7 @@ from typing import Any
 from gameday.monitor.watch import Watch
 from gameday.safety.guardrails import Violation
 from gameday.safety.risk import NOT_ASSESSED, Risk
+from gameday.spec.alerts import ExpectedAlert
 from gameday.spec.base import Duration, Model
 from gameday.spec.experiment import Recovery
 from gameday.spec.gradual import Step
@@ -64,6 +65,7 @@ class PlannedStage(Model):
     settle: Duration
     faults: tuple[PlannedFault, ...]
     step: Step | None = None
+    expect_alerts: tuple[ExpectedAlert, ...] = ()
 
 
 # What is judged of a plan, or tells it from another of the same content.
@@ -93,6 +95,7 @@ class Plan(Model):
     recovery: Recovery
     watches: tuple[Watch, ...]
     stages: tuple[PlannedStage, ...]
+    expect_alerts: tuple[ExpectedAlert, ...] = ()
     refusals: tuple[str, ...]
     warnings: tuple[str, ...]
     violations: tuple[Violation, ...] = ()
@@ -109,6 +112,11 @@ class Plan(Model):
     def faults(self) -> tuple[PlannedFault, ...]:
         """All faults of all stages, in order."""
         return tuple(fault for stage in self.stages for fault in stage.faults)
+
+    @property
+    def expects_alerts(self) -> bool:
+        """Whether any alert is expected."""
+        return bool(self.expect_alerts) or any(stage.expect_alerts for stage in self.stages)
 
     @property
     def services(self) -> tuple[str, ...]:

@@ -90,6 +90,9 @@ class Findings:
     faults_ended_at: datetime | None = None
     recovered: Recovered | None = None
     unproved: list[str] = field(default_factory=list)
+    # What the experiment said the faults must show: that did not come, and that nobody could see.
+    missed: list[str] = field(default_factory=list)
+    unseen: list[str] = field(default_factory=list)
     left_behind: bool = False  # faults are in, or may be, and nobody has proved that they ended
     untold: list[str] = field(default_factory=list)
     verdict: Verdict | None = None

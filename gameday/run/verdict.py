@@ -22,11 +22,14 @@ def draw(
     left: Sequence[str],
     wanted: Recovery,
     found: Result | None = None,
+    missed: Sequence[str] = (),
+    unseen: Sequence[str] = (),
 ) -> tuple[Verdict, tuple[str, ...]]:
     """The verdict of a run that got as far as its recovery, and why.
 
     ``halt`` is why execution ended early, if it did; ``left`` what may still be in the cluster;
-    ``found`` what a gradual stage showed, which is told first.
+    ``found`` what a gradual stage showed, which is told first; ``missed`` what the faults had to show
+    and did not, ``unseen`` what of that could not be seen.
     """
     told = (str(found),) if found is not None else ()
     not_back: tuple[str, ...] = ()
@@ -37,9 +40,11 @@ def draw(
             what = "the recovery could not be seen"
         not_back = (f"{what}: {unmet}",)
     if halt is not None and not beyond_promise(found, halt):
-        return halt.verdict, (*told, *halt.reasons, *not_back, *left)
+        return halt.verdict, (*told, *halt.reasons, *missed, *not_back, *left)
     if left:
-        return Verdict.ERROR, (*told, *left, *not_back)
-    if not_back:
-        return Verdict.ERROR if recovered.blind else Verdict.DISPROVED, (*told, *not_back)
+        return Verdict.ERROR, (*told, *left, *missed, *not_back)
+    if missed or (not_back and not recovered.blind):
+        return Verdict.DISPROVED, (*told, *missed, *not_back, *unseen)
+    if not_back or unseen:
+        return Verdict.ERROR, (*told, *not_back, *unseen)
     return Verdict.HELD, told

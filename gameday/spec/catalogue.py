@@ -141,6 +141,8 @@ _REFERENCES: Final = (
         ("services", "*", "name"),
         (
             ("steadyState", "*", "services", "*"),
+            ("expectAlerts", "*", "services", "*"),
+            ("stages", "*", "expectAlerts", "*", "services", "*"),
             ("stages", "*", "faults", "*", "target"),
             ("stages", "*", "faults", "*", "spec", "target", "selector"),
             ("protected", "*", "service"),

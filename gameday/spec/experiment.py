@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal
 import promql_parser
 from pydantic import Field, field_validator
 
+from gameday.spec.alerts import ExpectedAlert
 from gameday.spec.base import Duration, Limit, Mistake, Model, Name, given_twice
 from gameday.spec.faults import Fault
 from gameday.spec.gradual import (
@@ -79,6 +80,9 @@ class Stage(Model):
     settle: Duration = timedelta(0)
     faults: Annotated[tuple[Fault, ...], Field(min_length=1)]
     gradual: Gradual | None = None
+    expect_alerts: Annotated[
+        tuple[ExpectedAlert, ...], Field(description="alerts that must fire once these faults are in")
+    ] = ()
 
     @field_validator("duration")
     @classmethod
@@ -91,6 +95,11 @@ class Stage(Model):
         """What grows must be there, and be possible at each strength."""
         if self.gradual is None:
             return
+        if self.expect_alerts:
+            yield (
+                ("expectAlerts",),
+                "a gradual stage is many; what must fire in one of them stands beside stages",
+            )
         if len(self.name) > _LONGEST_OF_STEPS:
             yield (
                 ("name",),
@@ -167,6 +176,9 @@ class Experiment(Model):
     steady_state: Annotated[tuple[Probe, ...], Field(min_length=1)]
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
     recovery: Recovery = Recovery()
+    expect_alerts: Annotated[
+        tuple[ExpectedAlert, ...], Field(description="alerts that must fire in some stage")
+    ] = ()
 
     def mistakes(self) -> Iterator[Mistake]:
         """Names are told apart by what they name."""

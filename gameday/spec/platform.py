@@ -90,6 +90,9 @@ class PrometheusSource(Model):
     scrape_interval: Duration = timedelta(seconds=15)
     sample_interval: Annotated[Duration, Field(description="how often a run looks")] = timedelta(seconds=5)
     signals: tuple[Signal, ...]
+    alerts: Annotated[
+        bool, Field(description="note every alert in the time of a run; else only where one is expected")
+    ] = False
 
     def mistakes(self) -> Iterator[Mistake]:
         """Signals are asked for by name, or by what they measure."""

@@ -14,6 +14,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 
 from flows.run_experiment import run_experiment
+from gameday.analysis.model import AlertSeen
 from gameday.journal.store import Event, Journal, RunRecord, Verdict
 from gameday.settings import load
 from sandbox.process.launch import Sandbox
@@ -70,9 +71,15 @@ async def test_a_platform_that_absorbs_the_loss_of_pods_is_held_and_nothing_is_l
         "Execution",
         "Post-experiment",
     ]
+    alerts = [AlertSeen.model_validate(event.data) for event in events if event.kind == "alert"]
+    fired = [one for one in alerts if one.fired_at is not None]
+    assert [(one.alert, one.stage, one.services) for one in fired] == [
+        ("ReplicaMissing", "kill-api-gateway", ("api-gateway",))
+    ], "the others are replaced before a scrape sees that they are missing"
     assert record.report is not None
     report = Path(record.report).read_text(encoding="utf-8")
     assert "# basic-pod-failure on staging: held" in report
+    assert "Alert ReplicaMissing of api-gateway fired" in report
     assert any(record.run in text for text in told(sandbox))
 
 

@@ -268,6 +268,17 @@ async def test_a_warning_tells_where_a_whole_service_can_go_down(planner: Planne
     assert "stage kill-api-gateway: every pod of redis can be hit at once" in (await planner.plan()).warnings
 
 
+async def test_a_warning_tells_of_a_stage_that_is_over_before_its_alerts_must_have_fired(
+    planner: Planner,
+) -> None:
+    assert not [one for one in (await planner.plan()).warnings if "within" in one]
+    found = [one for one in (await planner.plan(duration=timedelta(minutes=2))).warnings if "within" in one]
+    assert found[0] == (
+        "stage kill-api-gateway and its settling last 40s, shorter than `within` of "
+        "ReplicaMissing of api-gateway (1m): whether it fires may not be known"
+    )
+
+
 async def test_a_warning_tells_of_a_stage_that_is_too_short_to_disprove_anything(planner: Planner) -> None:
     assert not [one for one in (await planner.plan()).warnings if "disprove" in one]
     for probe, lasts in zip(

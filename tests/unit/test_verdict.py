@@ -61,3 +61,18 @@ def test_a_run_that_was_ended_early_keeps_that_verdict_and_tells_the_rest(halted
     assert reasons[0] == halt.reasons[0]
     assert "not recovered" in reasons[1]
     assert reasons[2] == LEFT[0]
+
+
+def test_what_the_faults_had_to_show_and_did_not_disproves_the_hypothesis() -> None:
+    missed = ["ServiceDown of redis did not fire within 1m"]
+    assert draw(None, WELL, [], WANTED, missed=missed) == (Verdict.DISPROVED, tuple(missed))
+    halted = Halt(Verdict.ABORTED, ("availability 0.5 at redis: the guardrail < 0.6",))
+    assert draw(halted, WELL, [], WANTED, missed=missed) == (Verdict.ABORTED, (*halted.reasons, *missed))
+
+
+def test_what_they_had_to_show_and_nobody_could_see_is_no_hypothesis_that_held() -> None:
+    unseen = ["whether ServiceDown of redis would fire in time is not known: no answer"]
+    assert draw(None, WELL, [], WANTED, unseen=unseen) == (Verdict.ERROR, tuple(unseen))
+    verdict, reasons = draw(None, ILL, [], WANTED, unseen=unseen)
+    assert verdict is Verdict.DISPROVED
+    assert reasons[-1] == unseen[0]
