@@ -70,5 +70,6 @@ async def post_experiment(run: str, reports_dir: Path) -> str:
     await conclusion.validate_recovery(run)
     await preparation.health_check(run, "after")
     given = await conclusion.give_verdict(run)
+    await conclusion.analyse_run(run)
     await conclusion.write_report(run, reports_dir)
     return given

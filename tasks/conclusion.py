@@ -9,9 +9,11 @@ from prefect import task
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from gameday.errors import GamedayError
 from gameday.report.markdown import render
 from gameday.report.publish import publish
 from gameday.run import comeback, gradual, recovery, verdict
+from gameday.run.analyse import analyse, in_short
 from gameday.run.context import Recovered
 from gameday.spec.base import format_duration
 from tasks.active import active
@@ -62,6 +64,21 @@ async def give_verdict(run: str) -> str:
     )
     await current.run.conclude(given, reasons)
     return given.value
+
+
+@task(name="analyse", task_run_name="analysis of {run}", cache_policy=NO_CACHE)
+async def analyse_run(run: str) -> None:
+    """Work out what the run teaches. Whatever goes wrong here, the verdict stands."""
+    current = active(run).run
+    session = current.session
+    try:
+        found = await analyse(
+            session.journal, run, session.catalogue.platform, session.prometheus, session.clock.now
+        )
+    except GamedayError as error:
+        await current.tell("warning", f"The run was not analysed: {error.message}")
+        return
+    await current.tell("analysis", in_short(found))
 
 
 @task(name="report", task_run_name="report of {run}", cache_policy=NO_CACHE)

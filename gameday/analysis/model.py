@@ -69,13 +69,16 @@ class Summary(Model):
 class Effect(Model):
     """What the faults did to one signal of one service, with how sure that is.
 
-    ``shift`` is during less before, with a confidence interval from ``low`` to ``high``; ``size`` is
-    a rank effect size from -1 to 1 (Cliff's delta), with its own. None where there is too little data.
+    ``during`` is all the time in which faults were in. ``stage`` is the one that moved the signal
+    farthest: ``shift`` is its values less those before, with a confidence interval from ``low`` to
+    ``high``; ``size`` is a rank effect size from -1 to 1 (Cliff's delta), with its own. None where there
+    is too little data.
     """
 
     signal: str
     service: str
     unit: str = ""
+    stage: str = ""
     before: Summary | None = None
     during: Summary | None = None
     after: Summary | None = None

@@ -25,6 +25,13 @@ class Team(Model):
     slack: Annotated[str, Field(pattern=r"^#[a-z0-9._-]+$")]
 
 
+class Objective(Model):
+    """What share of a service's requests must not fail over ``period``; the rest is its error budget."""
+
+    availability: Annotated[float, Field(gt=0, lt=1)] = 0.999
+    period: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(days=30)
+
+
 class Service(Model):
     """One service of the platform: how its pods are found and how its health is asked."""
 
@@ -37,6 +44,7 @@ class Service(Model):
     replicas: Annotated[int, Field(ge=1)] = 1
     stateful: bool = False
     calls: tuple[Name, ...] = ()
+    objective: Annotated[Objective | None, Field(description="instead of the platform's")] = None
     twin: ServiceTwin = ServiceTwin()
 
 
@@ -148,6 +156,9 @@ class Platform(Model):
         ]
         | None
     ) = None
+    objective: Annotated[Objective, Field(description="of each service that has none of its own")] = (
+        Objective()
+    )
     twin: Traffic = Traffic()
 
     def mistakes(self) -> Iterator[Mistake]:

@@ -11,6 +11,9 @@ import pytest
 from prefect.client.schemas.objects import State
 
 from flows.run_experiment import run_experiment
+from gameday.analysis.model import Analysis
+from gameday.journal.actions import Actions
+from gameday.journal.results import Results
 from gameday.journal.store import Journal
 from gameday.run.gradual import KIND, Outcome, Result
 from gameday.settings import load
@@ -76,3 +79,12 @@ async def test_with_a_cold_cache_and_one_connection_a_pod_it_breaks_earlier_than
     assert found.broke in [one.strength for one in found.steps if one.must_hold]
     assert state.name == "Disproved"
     assert (state.message or "").startswith(str(found))
+    async with Journal.open(load().database_url) as journal:
+        (record,) = await journal.latest()
+        analysis = Analysis.model_validate(await Results(journal).analysis(record.run))
+        items = await Actions(journal).items(run=record.run)
+    (broken,) = [one for one in analysis.findings if one.breaks_hypothesis and one.service == "api-gateway"]
+    assert broken.key == "gradual-failure/slower-database/broken/p95/api-gateway"
+    assert [one.owner for one in items if one.key == broken.key] == ["platform-team"]
+    worse = {one.service for one in analysis.effects if one.signal == "p95" and one.change == "worse"}
+    assert "api-gateway" in worse

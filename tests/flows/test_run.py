@@ -14,7 +14,9 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 
 from flows.run_experiment import run_experiment
-from gameday.analysis.model import AlertSeen
+from gameday.analysis.model import AlertSeen, Analysis
+from gameday.journal.actions import Actions
+from gameday.journal.results import Results
 from gameday.journal.store import Event, Journal, RunRecord, Verdict
 from gameday.settings import load
 from sandbox.process.launch import Sandbox
@@ -81,6 +83,16 @@ async def test_a_platform_that_absorbs_the_loss_of_pods_is_held_and_nothing_is_l
     assert "# basic-pod-failure on staging: held" in report
     assert "Alert ReplicaMissing of api-gateway fired" in report
     assert any(record.run in text for text in told(sandbox))
+    async with Journal.open(load().database_url) as journal:
+        analysis = Analysis.model_validate(await Results(journal).analysis(record.run))
+        items = await Actions(journal).items()
+    assert [window.name for window in analysis.windows][:4] == ["before", "during", "after", faults[0].stage]
+    compared = {(one.signal, one.service) for one in analysis.effects}
+    assert compared >= {("p95", "api-gateway"), ("disk", "redis")}
+    assert analysis.missing == ()
+    # Nothing broke; that some of it would have gone unnoticed is worth knowing all the same.
+    assert {one.key.split("/")[2] for one in analysis.findings} <= {"alert"}
+    assert {one.key for one in items} == {one.key for one in analysis.findings}
 
 
 async def test_the_run_is_a_readable_timeline_in_prefect(sandbox: Sandbox) -> None:
@@ -244,3 +256,5 @@ async def test_a_recovery_that_cannot_be_seen_is_given_up_after_the_grace(sandbo
     (began,) = [event.at for event in events if event.message == "Post-experiment"]
     (given_up,) = [event.at for event in events if event.kind == "recovery"]
     assert timedelta(seconds=30) <= given_up - began <= timedelta(seconds=40)
+    (told_of_it,) = [event.message for event in events if event.kind == "analysis"]
+    assert told_of_it.startswith("Analysis: nothing could be worked out")

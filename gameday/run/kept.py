@@ -1,0 +1,138 @@
+"""Why: a run is analysed from its record, today or in a year, by whoever reads the journal.
+
+Reads what the journal holds of a run and says what parts of time it had, what it hit, what was seen to
+break. What that means is for the analysis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from gameday.analysis.findings import Broken
+from gameday.analysis.model import AlertSeen, Return, Window
+from gameday.errors import UsageError
+from gameday.journal.store import Event, FaultRecord, Journal, Observation, RunRecord
+from gameday.monitor.judge import State
+from gameday.monitor.watch import Watch
+from gameday.plan.model import Plan
+from gameday.run.comeback import Comeback
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the journal holds of an ended run."""
+
+    record: RunRecord
+    plan: Plan
+    events: Sequence[Event]
+    faults: Sequence[FaultRecord]
+    observations: Sequence[Observation]
+
+    @classmethod
+    async def read(cls, journal: Journal, run: str) -> Kept:
+        """Read it. Raises ``UsageError`` where the run has no plan, ``JournalError``."""
+        record = await journal.find(run)
+        if record is None or not record.plan:
+            raise UsageError(f"{run} has no plan in the journal, so there is nothing to analyse")
+        return cls(
+            record=record,
+            plan=Plan.model_validate(record.plan),
+            events=await journal.events(record.run),
+            faults=await journal.faults(record.run),
+            observations=await journal.observations(record.run),
+        )
+
+    @property
+    def end(self) -> datetime:
+        """When its record ends."""
+        return self.record.ended_at or max((one.at for one in self.events), default=self.record.started_at)
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """``before``, ``during`` and ``after`` the faults, and each stage; none where none went in."""
+        stages = list(self._stages())
+        if not stages:
+            return ()
+        begin, end = stages[0].begin, max(stage.end for stage in stages)
+        return (
+            window("before", begin - self.plan.baseline, begin),
+            window("during", begin, end),
+            window("after", end, max(self.end, end)),
+            *stages,
+        )
+
+    def _stages(self) -> Iterable[Window]:
+        for stage in self.plan.stages:
+            own = [one for one in self.faults if one.stage == stage.name and one.injected_at is not None]
+            if own:
+                begin = min(one.injected_at for one in own if one.injected_at is not None)
+                end = max(one.ended_at or self.end for one in own)
+                yield window(stage.name, begin, max(end, begin))
+
+    @property
+    def hit(self) -> dict[str, tuple[str, ...]]:
+        """By stage: the services that its faults could hit."""
+        return {
+            stage.name: tuple(sorted({share.service for fault in stage.faults for share in fault.shares}))
+            for stage in self.plan.stages
+        }
+
+    @property
+    def returns(self) -> tuple[Return, ...]:
+        """How long each service took to be well again, where that was seen."""
+        told = [one for event in self.events if event.kind == "recovered" for one in event.data["services"]]
+        rows = [Comeback.model_validate(one) for one in told]
+        return tuple(
+            Return.model_validate(
+                {
+                    "stage": row.stage,
+                    "service": row.service,
+                    "took": timedelta(seconds=row.took_s) if row.took_s is not None else None,
+                }
+            )
+            for row in rows
+            if row.outcome != "unseen"
+        )
+
+    @property
+    def alerts(self) -> tuple[AlertSeen, ...]:
+        """The alerts that were seen or expected."""
+        return tuple(AlertSeen.model_validate(event.data) for event in self.events if event.kind == "alert")
+
+    @property
+    def broken(self) -> tuple[Broken, ...]:
+        """Each signal that left its limit for longer than allowed, at its first stage."""
+        watches = {watch.name: watch for watch in self.plan.watches}
+        found: dict[tuple[str, str], list[Observation]] = {}
+        for one in self.observations:
+            if one.state in {State.BROKEN, State.OVER} and one.value is not None and one.signal in watches:
+                found.setdefault((one.signal, one.service), []).append(one)
+        # However strong the step was that broke it, it is the same weakness.
+        families = {stage.name: stage.step.stage for stage in self.plan.stages if stage.step is not None}
+        return tuple(_broken(watches[signal], rows, families) for (signal, _), rows in found.items())
+
+
+def _broken(watch: Watch, rows: Sequence[Observation], families: Mapping[str, str]) -> Broken:
+    over = any(one.state == State.OVER for one in rows)
+    limit = watch.abort_when if over and watch.tolerate is None else watch.tolerate
+    values = [one.value for one in rows if one.value is not None]
+    higher = worse_of(watch) == "higher"
+    stage = rows[0].stage.removeprefix("after ").removeprefix("before ")
+    worst = max(values) if higher else min(values)
+    stage = families.get(stage, stage)
+    return Broken(watch.name, rows[0].service, stage, worst, watch.unit, limit, guardrail=over)
+
+
+def worse_of(watch: Watch) -> Literal["higher", "lower"]:
+    """In which direction a watched signal gets worse, by its limits."""
+    if watch.tolerate is not None:
+        return "lower" if watch.tolerate.operator in {">", ">="} else "higher"
+    return "lower" if watch.abort_when is not None and watch.abort_when.operator in {"<", "<="} else "higher"
+
+
+def window(name: str, begin: datetime, end: datetime) -> Window:
+    """A window, of moments that are known to be in order."""
+    return Window.model_validate({"name": name, "begin": begin, "end": end})

@@ -1,0 +1,75 @@
+"""Why: the numbers of an analysis are worked out in one place, away from whatever is waited for.
+
+Puts the record of a run and its series through the analysis. It needs scipy, which takes its time to
+come, so it is imported only where it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final
+
+from gameday.analysis import budget, detection, score
+from gameday.analysis.effects import METHOD, Worse, effects
+from gameday.analysis.findings import Learned, findings
+from gameday.analysis.model import Analysis, SignalSeries
+from gameday.analysis.series import Table
+from gameday.plan.model import Plan
+from gameday.run.kept import Kept, window, worse_of
+from gameday.spec.platform import Platform
+
+_LOWER_IS_WORSE: Final = frozenset({"availability", "requests", "queries"})
+# By these a fault shows to whoever looks at what users get.
+_TELLING: Final = frozenset(
+    {"availability", "errors", "latency", "call-failures", "breaker", "restarts", "ooms", "queue"}
+)
+
+
+def _direction(platform: Platform, plan: Plan) -> Callable[[str], Worse]:
+    known: dict[str, Worse] = {watch.name: worse_of(watch) for watch in plan.watches}
+    for signal in platform.prometheus.signals:
+        if signal.measures is not None:
+            known[signal.name] = "lower" if signal.measures in _LOWER_IS_WORSE else "higher"
+    return lambda signal: known.get(signal, "higher")
+
+
+def work_out(
+    kept: Kept, platform: Platform, series: Sequence[SignalSeries], missing: Sequence[str], now: datetime
+) -> Analysis:
+    """The analysis of a run from its record and its series. Takes time; waits for nothing."""
+    windows, plan = kept.windows, kept.plan
+    named = {window.name: window for window in windows}
+    worse_when = _direction(platform, plan)
+    table = Table(series)
+    found = effects(series, windows, worse_when)
+    since = window("since", windows[1].begin, windows[2].end) if windows else None
+    budgets, unknown = budget.spent(table, platform, named.get("before"), since)
+    told = [one.name for one in platform.prometheus.signals if one.measures in _TELLING]
+    learned = Learned(
+        experiment=plan.experiment,
+        owner=plan.owner,
+        broken=kept.broken,
+        returns=kept.returns,
+        budgets=budgets,
+        alerts=kept.alerts,
+        shown=[event.data for event in kept.events if event.kind == "shown"],
+    )
+    return Analysis.model_validate(
+        {
+            "run": kept.record.run,
+            "at": now,
+            "method": METHOD,
+            "windows": windows,
+            "effects": found,
+            "detections": detection.detections(
+                table, windows[3:], named.get("before"), told, worse_when, kept.alerts
+            ),
+            "returns": kept.returns,
+            "budgets": budgets,
+            "alerts": kept.alerts,
+            "scores": score.scores(platform, found, budgets, kept.returns, plan.recovery.timeout),
+            "findings": findings(learned, platform),
+            "missing": (*missing, *unknown, *(() if windows else ("nothing was injected",))),
+        }
+    )
