@@ -9,7 +9,7 @@ from prefect.cache_policies import NO_CACHE
 
 from gameday.clients.faults import Ref
 from gameday.journal.store import Verdict
-from gameday.run import comeback, gradual, inject
+from gameday.run import comeback, gradual, inject, showing
 from gameday.run.observe import Halt
 from gameday.run.replacement import tell_replacements
 from gameday.spec.base import format_duration
@@ -62,12 +62,13 @@ async def end_stage(run: str, stage: str, refs: Sequence[Ref]) -> Halt | None:
 
 @task(name="settle", task_run_name="settle after {stage}", cache_policy=NO_CACHE)
 async def settle(run: str, stage: str) -> Halt | None:
-    """Watch with nothing injected: does it come back by itself?"""
+    """Watch with nothing injected: does it come back by itself, and did the stage show what it must?"""
     current = active(run)
     planned = current.stage(stage)
     if planned.settle:
         halt = await current.observer.watch(f"after {stage}", current.run.now() + planned.settle)
         if halt is not None:
             return halt
+    await showing.judge(current.run, planned, current.stage_began)
     await gradual.tell_held(current.run, planned)
     return None

@@ -36,6 +36,7 @@ def _row(experiment: Experiment) -> dict[str, Any]:
         "name": experiment.name,
         "title": experiment.title,
         "category": experiment.category,
+        "frequency": experiment.frequency,
         "duration": format_duration(experiment.duration),
         "environments": list(experiment.environments),
         "owner": experiment.owner,
@@ -53,11 +54,10 @@ def list_experiments(output: OutputOption = Format.TEXT, experiments: Experiment
             broken.append(path.name)
 
     def text(console: Console) -> None:
-        columns = table("NAME", "TAKES", "CATEGORY", "ENVIRONMENTS", "WHAT")
+        columns = table("NAME", "TAKES", "CATEGORY", "HOW OFTEN", "ENVIRONMENTS", "WHAT", fold="WHAT")
         for row in rows:
-            columns.add_row(
-                row["name"], row["duration"], row["category"], ", ".join(row["environments"]), row["title"]
-            )
+            cells = [row[name] for name in ("name", "duration", "category", "frequency")]
+            columns.add_row(*cells, ", ".join(row["environments"]), row["title"])
         console.print(columns)
 
     emit(rows, output, text)
@@ -83,6 +83,7 @@ def print_experiment(console: Console, experiment: Experiment) -> None:
     facts = table("", "")
     facts.show_header = False
     facts.add_row("Category", experiment.category)
+    facts.add_row("How often", experiment.frequency)
     facts.add_row("Environments", ", ".join(experiment.environments))
     facts.add_row("Owner", experiment.owner)
     facts.add_row("Takes", format_duration(experiment.duration))
@@ -119,6 +120,14 @@ def _print_stages(console: Console, experiment: Experiment) -> None:
             faults += f"; step by step: {_steps(stage.gradual)}"
         columns.add_row(stage.name, format_duration(stage.duration), format_duration(stage.settle), faults)
     console.print(columns)
+    showings = [(stage.name, one) for stage in experiment.stages for one in stage.must_show]
+    if showings:
+        console.print()
+        columns = table("STAGE", "MUST SHOW", "WHAT", "WHERE", "FROM", fold="FROM")
+        for stage_name, one in showings:
+            source = f"signal {one.signal}" if one.signal else str(one.query)
+            columns.add_row(stage_name, one.name, str(one), ", ".join(one.services) or "any", source)
+        console.print(columns)
 
 
 PathsArgument = Annotated[

@@ -144,6 +144,18 @@ def _print_stages(console: Console, plan: Plan) -> None:
             columns.add_row(f"+{settles_at}", f"settle ({format_duration(stage.settle)})", "none", "", "")
     console.print(columns)
     console.print()
+    _print_showings(console, plan)
+
+
+def _print_showings(console: Console, plan: Plan) -> None:
+    rows = [(stage.name, one) for stage in plan.stages for one in stage.must_show]
+    if not rows:
+        return
+    columns = table("STAGE", "MUST SHOW", "WHAT", "WHERE", fold="WHAT")
+    for stage, one in rows:
+        columns.add_row(stage, one.name, str(one), ", ".join(one.services) or "any")
+    console.print(columns)
+    console.print()
 
 
 def _print_signals(console: Console, plan: Plan) -> None:

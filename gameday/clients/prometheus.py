@@ -134,11 +134,15 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One series over time. Points without a usable value are left out and counted in ``gaps``."""
+    """One series over time. Points without a usable value are left out and counted in ``gaps``.
+
+    Infinite ones, such as a P95 beyond the last bucket, are counted there and kept apart.
+    """
 
     labels: Mapping[str, str]
     points: tuple[tuple[datetime, float], ...]
     gaps: int = 0
+    infinite: tuple[tuple[datetime, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,7 +406,8 @@ def _reading(query: str, answer: list[Any]) -> Reading:
 def _series(item: Mapping[str, Any]) -> Series:
     raw = [(datetime.fromtimestamp(moment, UTC), float(text)) for moment, text in item.get("values") or ()]
     points = tuple(point for point in raw if math.isfinite(point[1]))
-    return Series(dict(item.get("metric") or {}), points, len(raw) - len(points))
+    infinite = tuple(point for point in raw if math.isinf(point[1]))
+    return Series(dict(item.get("metric") or {}), points, len(raw) - len(points), infinite)
 
 
 def _is_scalar(answer: list[Any]) -> bool:

@@ -36,6 +36,7 @@ from gameday.spec.faults import Fault, NetworkFault, OutsideFault
 from gameday.spec.kinds import ONE_SHOT_ACTIONS
 from gameday.spec.platform import Environment
 from gameday.spec.selecting import Selector
+from gameday.spec.showing import Showing
 
 # Shorter, and a fault would be over before it was seen twice.
 _SHORTEST_STAGE = timedelta(seconds=10)
@@ -105,11 +106,20 @@ class _Builder:
                         "faults": faults,
                         "step": step,
                         "expectAlerts": stage.expect_alerts,
+                        "mustShow": tuple(self.asked(one) for one in stage.must_show),
                     }
                 )
             )
             starts += lasts + settles
         return tuple(found)
+
+    def asked(self, wanted: Showing) -> Showing:
+        """The same with the query behind its signal: a plan says exactly what will be asked."""
+        if wanted.signal is None:
+            return wanted
+        signal = self.catalogue.platform.signal(wanted.signal)
+        own = {"query": signal.query, "signal": None, "unit": wanted.unit or signal.unit}
+        return wanted.model_copy(update=own)
 
     def fault(self, stage: Stage, fault: Fault, name: str, lasts: timedelta) -> PlannedFault:
         platform = self.catalogue.platform
@@ -240,7 +250,7 @@ class _Builder:
 
 
 def _too_soon_over(stage: PlannedStage) -> Iterator[str]:
-    """Warn of alerts for which it may be too early when the stage is over."""
+    """Warn of what may come too late: the stage is over before."""
     lasts = stage.duration + stage.settle
     late = [f"{one} ({format_duration(one.within)})" for one in stage.expect_alerts if one.within > lasts]
     if late:
@@ -248,6 +258,13 @@ def _too_soon_over(stage: PlannedStage) -> Iterator[str]:
             f"stage {stage.name} and its settling last {format_duration(lasts)}, shorter than `within` of "
             f"{', '.join(late)}: whether it fires may not be known"
         )
+    for one in stage.must_show:
+        ends = stage.settle if one.returns is not None else lasts
+        if one.within is not None and one.within > ends:
+            yield (
+                f"stage {stage.name}: {one.name} has {format_duration(one.within)} to show, but it is over "
+                f"after {format_duration(ends)}"
+            )
 
 
 def _is_in(pod: Pod, candidates: Sequence[PlannedPod]) -> bool:

@@ -18,6 +18,7 @@ from gameday.spec.base import Duration, Model
 from gameday.spec.experiment import Recovery
 from gameday.spec.gradual import Step
 from gameday.spec.guardrails import Demand
+from gameday.spec.showing import Showing
 
 
 class PlannedPod(Model):
@@ -66,6 +67,7 @@ class PlannedStage(Model):
     faults: tuple[PlannedFault, ...]
     step: Step | None = None
     expect_alerts: tuple[ExpectedAlert, ...] = ()
+    must_show: tuple[Showing, ...] = ()
 
 
 # What is judged of a plan, or tells it from another of the same content.

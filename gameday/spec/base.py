@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Final, Self
 
 import durationpy
+import promql_parser
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -66,6 +67,15 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """The hint ``; did you mean …?`` for the known name most like ``name``, or nothing."""
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"; did you mean {found[0]!r}?" if found else ""
+
+
+def check_promql(query: str) -> str:
+    """Return ``query`` as it is. Raises ``ValueError`` where it is not PromQL."""
+    try:
+        promql_parser.parse(query)
+    except ValueError as error:
+        raise ValueError(f"not valid PromQL: {error}") from None
+    return query
 
 
 class Model(BaseModel):

@@ -134,7 +134,11 @@ _REFERENCES: Final = (
     (
         "signal",
         ("prometheus", "signals", "*", "name"),
-        (("steadyState", "*", "signal"), ("thresholds", "*", "signal")),
+        (
+            ("steadyState", "*", "signal"),
+            ("stages", "*", "mustShow", "*", "signal"),
+            ("thresholds", "*", "signal"),
+        ),
     ),
     (
         "service",
@@ -143,6 +147,7 @@ _REFERENCES: Final = (
             ("steadyState", "*", "services", "*"),
             ("expectAlerts", "*", "services", "*"),
             ("stages", "*", "expectAlerts", "*", "services", "*"),
+            ("stages", "*", "mustShow", "*", "services", "*"),
             ("stages", "*", "faults", "*", "target"),
             ("stages", "*", "faults", "*", "spec", "target", "selector"),
             ("protected", "*", "service"),

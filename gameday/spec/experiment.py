@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Annotated, Final, Literal
 
-import promql_parser
 from pydantic import Field, field_validator
 
 from gameday.spec.alerts import ExpectedAlert
-from gameday.spec.base import Duration, Limit, Mistake, Model, Name, given_twice
+from gameday.spec.base import Duration, Limit, Mistake, Model, Name, check_promql, given_twice
 from gameday.spec.faults import Fault
 from gameday.spec.gradual import (
     Gradual,
@@ -25,20 +24,13 @@ from gameday.spec.gradual import (
     wrong_path,
     wrong_strengths,
 )
+from gameday.spec.showing import Showing
 
 # A step adds its number to the name of its stage.
 _LONGEST_OF_STEPS: Final = 37
 
 Category = Literal["basic", "advanced", "disaster-recovery"]
-
-
-def check_promql(query: str) -> str:
-    """Return ``query`` as it is. Raises ``ValueError`` where it is not PromQL."""
-    try:
-        promql_parser.parse(query)
-    except ValueError as error:
-        raise ValueError(f"not valid PromQL: {error}") from None
-    return query
+Frequency = Literal["weekly", "every-second-week", "monthly", "quarterly", "on-demand"]
 
 
 class Probe(Model):
@@ -83,6 +75,9 @@ class Stage(Model):
     expect_alerts: Annotated[
         tuple[ExpectedAlert, ...], Field(description="alerts that must fire once these faults are in")
     ] = ()
+    must_show: Annotated[
+        tuple[Showing, ...], Field(description="what must be seen of it, or the hypothesis is disproved")
+    ] = ()
 
     @field_validator("duration")
     @classmethod
@@ -92,7 +87,8 @@ class Stage(Model):
         return duration
 
     def mistakes(self) -> Iterator[Mistake]:
-        """What grows must be there, and be possible at each strength."""
+        """What is shown has names; what grows must be there, and be possible at each strength."""
+        yield from given_twice("thing to show", "mustShow", [one.name for one in self.must_show])
         if self.gradual is None:
             return
         if self.expect_alerts:
@@ -100,6 +96,8 @@ class Stage(Model):
                 ("expectAlerts",),
                 "a gradual stage is many; what must fire in one of them stands beside stages",
             )
+        if self.must_show:
+            yield ("mustShow",), "a gradual stage is many; what it shows is how much the platform bears"
         if len(self.name) > _LONGEST_OF_STEPS:
             yield (
                 ("name",),
@@ -169,6 +167,7 @@ class Experiment(Model):
     environments: Annotated[tuple[Name, ...], Field(min_length=1)]
     owner: Name
     runbook: str | None = None
+    frequency: Annotated[Frequency, Field(description="how often it should be run")] = "on-demand"
     tags: tuple[Name, ...] = ()
     baseline: Annotated[Duration, Field(description="the window before the run that counts as normal")] = (
         timedelta(minutes=5)

@@ -13,8 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from gameday.errors import UsageError
-from gameday.spec.base import Duration, Mistake, Model, Name, given_twice, nearest
-from gameday.spec.experiment import check_promql
+from gameday.spec.base import Duration, Mistake, Model, Name, check_promql, given_twice, nearest
 from gameday.spec.twin import ServiceTwin, Traffic
 
 

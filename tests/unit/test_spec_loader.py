@@ -20,6 +20,12 @@ from gameday.spec.platform import Platform
 
 CATALOGUE = Catalogue()
 GOOD = (CATALOGUE.directory / "basic-pod-failure.yaml").read_text(encoding="utf-8")
+LINES = GOOD.splitlines()
+AFTER = len(LINES) + 1  # the line that is added
+RECOVERY = next(number for number, line in enumerate(LINES, 1) if line.startswith("recovery:"))
+FAULT = next(number for number, line in enumerate(LINES, 1) if "- target:" in line)
+STAGES = f"{LINES.index('stages:') + 1}: stages"
+OWNER = f"{LINES.index('owner: platform-team') + 1}: owner"
 
 
 def mistakes_of(text: str | bytes, directory: Path) -> list[str]:
@@ -75,17 +81,19 @@ stages:
 
 def test_a_key_that_is_missing_is_named_where_it_should_stand(tmp_path: Path) -> None:
     text = GOOD.replace("      - target: api-gateway\n        kind: PodChaos\n", "      - kind: PodChaos\n")
-    assert mistakes_of(text, tmp_path) == ["30: stages[0].faults[0]: the key 'target' is missing"]
+    assert mistakes_of(text, tmp_path) == [f"{FAULT}: stages[0].faults[0]: the key 'target' is missing"]
 
 
 def test_a_fault_without_its_kind_says_so(tmp_path: Path) -> None:
     text = GOOD.replace("        kind: PodChaos\n", "", 1)
-    assert mistakes_of(text, tmp_path) == ["30: stages[0].faults[0]: the key 'kind' is missing"]
+    assert mistakes_of(text, tmp_path) == [f"{FAULT}: stages[0].faults[0]: the key 'kind' is missing"]
 
 
 def test_a_mistake_that_an_anchor_brought_in_is_told_where_it_is_used(tmp_path: Path) -> None:
     text = GOOD.replace("recovery: {timeout: 5m, stableFor: 30s}", "recovery:\n  <<: {timeout: 5m, foo: 3}\n")
-    assert mistakes_of(text, tmp_path) == ["49: recovery.foo: unknown key; known here: timeout, stableFor"]
+    assert mistakes_of(text, tmp_path) == [
+        f"{RECOVERY}: recovery.foo: unknown key; known here: timeout, stableFor"
+    ]
 
 
 def test_anchors_may_be_used_to_say_the_same_twice(tmp_path: Path) -> None:
@@ -98,12 +106,12 @@ def test_anchors_may_be_used_to_say_the_same_twice(tmp_path: Path) -> None:
     ("what", "text", "expected"),
     [
         ("tabs", "name: a\nstages:\n\t- name: b\n", "3: found character '\\t' that cannot start any token"),
-        ("a key twice", GOOD + "name: again\n", '50: found duplicate key "name"'),
+        ("a key twice", GOOD + "name: again\n", f'{AFTER}: found duplicate key "name"'),
         ("no mapping", "- name\n- title\n", "1: expected keys and values"),
         ("nothing", "", "1: expected keys and values"),
         ("only a comment", "# nothing yet\n", "1: expected keys and values"),
         ("a word", "name", "1: expected keys and values"),
-        ("two documents", GOOD + "---\nname: b\n", "50: but found another document"),
+        ("two documents", GOOD + "---\nname: b\n", f"{AFTER}: but found another document"),
         ("no end", "name: {a: b\n", "2: expected ',' or '}', but got '<stream end>'"),
         ("an unknown alias", "name: *other\n", "1: found undefined alias 'other'"),
         ("not UTF-8", b"name: \xff\xfe\xfa", "cannot be read as UTF-8 text"),
@@ -112,7 +120,7 @@ def test_anchors_may_be_used_to_say_the_same_twice(tmp_path: Path) -> None:
         ("a tag of nothing", "name: !!int ''\n", "not valid YAML"),
         ("a number too long", "name: " + "1" * 5000 + "\n", "not valid YAML"),
         ("nested too deep", "name: " + "[" * 500, "nested too deep"),
-        ("itself in a list", GOOD + "tags: &a [*a]\n", "50: tags[0]: expected text"),
+        ("itself in a list", GOOD + "tags: &a [*a]\n", f"{AFTER}: tags[0]: expected text"),
         ("itself in a mapping", "&a\nname: *a\n", "its anchors make it larger than"),
         (
             "a billion laughs",
@@ -120,10 +128,10 @@ def test_anchors_may_be_used_to_say_the_same_twice(tmp_path: Path) -> None:
             + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10)),
             "its anchors make it larger than",
         ),
-        ("a key that is no text", GOOD + "1: a\n", "50: 1: expected text as key"),
-        ("a list for a text", GOOD.replace("owner: platform-team", "owner: [a]"), "7: owner: expected text"),
+        ("a key that is no text", GOOD + "1: a\n", f"{AFTER}: 1: expected text as key"),
+        ("a list for a text", GOOD.replace("owner: platform-team", "owner: [a]"), f"{OWNER}: expected text"),
         ("a date for a text", GOOD.replace("title: One", "title: 2026-11-23 #"), "3: title: expected text"),
-        ("a mapping for a list", GOOD.split("stages:")[0] + "stages: {a: b}\n", "24: stages: expected a l"),
+        ("a mapping for a list", GOOD.split("stages:")[0] + "stages: {a: b}\n", f"{STAGES}: expected"),
         ("half a character", GOOD.replace("title: One", 'title: "\\ud800" #'), "half a character"),
     ],
 )  # fmt: skip
