@@ -22,6 +22,9 @@ from gameday.background import background
 from gameday.errors import UnreachableError
 from gameday.line import Line, LineError
 
+ANSWERED_AT = "gameday-answered-at"
+"""The header by which whoever serves a clock says when, by that clock, something else was answered."""
+
 Beat = Callable[[], Awaitable[None]]
 
 # The clock's server advances a simulation before it answers, which can take a while for long sleeps.
@@ -316,6 +319,11 @@ def for_people(clock: Clock) -> Clock:
 def is_rehearsal(clock: Clock) -> bool:
     """Whether time moves only by sleeping."""
     return isinstance(clock, RemoteClock) and clock.rehearsal
+
+
+def speed_of(clock: Clock) -> float:
+    """How many of its seconds pass in a real one, where time passes by itself."""
+    return clock.speed if isinstance(clock, RemoteClock) else 1.0
 
 
 class _RehearsedBeat:

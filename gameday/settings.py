@@ -59,6 +59,9 @@ class Settings(BaseSettings):
     )
 
     prometheus_url: WebAddress | None = Field(None, description="the base address of Prometheus")
+    platform_url: WebAddress | None = Field(
+        None, description="where the platform's users come in, instead of the environment's url"
+    )
     slack_token: SecretStr | None = Field(None, description="a bot token with chat:write")
     slack_webhook_url: Annotated[SecretStr, AfterValidator(_secret_web_address)] | None = Field(
         None, description="an incoming webhook, where there is no token"

@@ -14,11 +14,12 @@ from gameday.errors import RefusedError
 from gameday.health import Check
 from gameday.journal.store import Verdict
 from gameday.monitor.judge import Judge
+from gameday.monitor.probes import Probes
 from gameday.monitor.sampler import Sampler
 from gameday.plan.model import Plan, PlannedStage
 from gameday.run.alerts import AlertWatch
 from gameday.run.approval import Gate
-from gameday.run.context import Run
+from gameday.run.context import Run, Session
 from gameday.run.last_stop import end_everything
 from gameday.run.notices import Announcer
 from gameday.run.observe import Halt, Observer
@@ -51,7 +52,13 @@ class ActiveRun:
         """Make what the steps of ``run`` share."""
         catalogue = run.session.catalogue
         source = catalogue.platform.prometheus
-        sampler = Sampler(run.session.prometheus, run.plan.watches, source.job, source.scrape_interval)
+        sampler = Sampler(
+            run.session.prometheus,
+            run.plan.watches,
+            source.job,
+            source.scrape_interval,
+            probes=_probes(run.session, run.plan.namespace),
+        )
         judge = Judge(run.plan.watches, catalogue.guardrails.no_data_grace)
         standing = Standing(run, catalogue.guardrails.no_data_grace)
         observer = Observer(run, sampler, judge, Progress(run.plan.watches), standing)
@@ -96,6 +103,12 @@ class ActiveRun:
     def stage(self, name: str) -> PlannedStage:
         """The stage called ``name``."""
         return next(stage for stage in self.run.plan.stages if stage.name == name)
+
+
+def _probes(session: Session, namespace: str) -> Probes | None:
+    if session.front is None:
+        return None
+    return Probes(session.catalogue.platform, namespace, session.cluster, session.front)
 
 
 _active: dict[str, ActiveRun] = {}

@@ -121,4 +121,4 @@ async def measure_baseline(run: str) -> int:
     """Judge the steady state and write down what is normal."""
     current = active(run)
     await baseline.judge_steady_state(current.run, current.sampler)
-    return len(await baseline.measure(current.run))
+    return len(await baseline.measure(current.run, current.sampler))

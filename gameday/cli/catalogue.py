@@ -99,8 +99,8 @@ def _print_steady_state(console: Console, experiment: Experiment) -> None:
     columns = table("STEADY STATE", "EXPECT", "TOLERATE", "FOR", "FROM", fold="FROM")
     for probe in experiment.steady_state:
         tolerated = str(probe.tolerate or probe.expect)
-        source = f"signal {probe.signal}" if probe.signal else str(probe.query)
-        columns.add_row(probe.name, str(probe.expect), tolerated, format_duration(probe.breach_for), source)
+        lasts = format_duration(probe.breach_for)
+        columns.add_row(probe.name, str(probe.expect), tolerated, lasts, probe.source)
     console.print(columns)
 
 

@@ -1,11 +1,12 @@
 """Why: one look at the platform is one question for all signals, of one moment, and an honest answer.
 
-Turns Prometheus's answers into readings for each service: a value, or why there is none. What they
-mean is the judge's business.
+Turns Prometheus's answers into readings for each service: a value, or why there is none. What is asked
+elsewhere at the same time is for ``probes``; what it all means is the judge's business.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -14,6 +15,7 @@ from typing import Final
 from gameday.clients.prometheus import Measurement, Prometheus, Unknown, Why, newest_scrape
 from gameday.clients.prometheus import Reading as Answer
 from gameday.monitor.judge import Reading
+from gameday.monitor.probes import Probes
 from gameday.monitor.watch import Watch
 
 # A scrape can be skipped and one can be late; with a third missing, nothing is being scraped.
@@ -33,6 +35,7 @@ class Sampler:
     job: str
     scrape_interval: timedelta
     services: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    probes: Probes | None = None
 
     @property
     def oldest(self) -> timedelta:
@@ -40,12 +43,30 @@ class Sampler:
         return self.scrape_interval * _SCRAPES_MISSED
 
     async def look(self) -> list[Reading]:
-        """One reading for each signal and service. Never raises for what Prometheus does."""
+        """One reading for each signal and service. Never raises for what is asked."""
+        found = await asyncio.gather(self._in_prometheus(), *map(self.look_at, self.beside))
+        return [reading for readings in found for reading in readings]
+
+    @property
+    def beside(self) -> list[Watch]:
+        """What is not asked of Prometheus, which therefore knows nothing of the time before."""
+        return [watch for watch in self.watches if not watch.query]
+
+    async def look_at(self, watch: Watch) -> list[Reading]:
+        """The readings of one of those; a service that was there once is never missing in silence."""
+        if self.probes is None:
+            return [Reading(watch.name, "", None, "only a run asks for it")]
+        readings = await self.probes.look(watch, self.services.get(watch.name) or watch.services)
+        self.services[watch.name] = tuple(one.service for one in readings)
+        return readings
+
+    async def _in_prometheus(self) -> list[Reading]:
         newest = newest_scrape(self.job)
-        answers = await self.prometheus.instants([newest, *(watch.query for watch in self.watches)])
+        watches = [watch for watch in self.watches if watch.query]
+        answers = await self.prometheus.instants([newest, *(watch.query for watch in watches)])
         age = self.prometheus.age(self.job, answers[newest])
         by_query = {query: answer.outdated(age, self.oldest) for query, answer in answers.items()}
-        return [reading for watch in self.watches for reading in self._readings(watch, by_query[watch.query])]
+        return [reading for watch in watches for reading in self._readings(watch, by_query[watch.query])]
 
     def _readings(self, watch: Watch, answer: Answer) -> list[Reading]:
         found = answer.by("service", self.services.get(watch.name) or watch.services)

@@ -12,18 +12,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 from itertools import chain, count
+from typing import Annotated
+
+from pydantic import Field
 
 from gameday.spec.base import Duration, Limit, Model
 from gameday.spec.experiment import Experiment, Probe
 from gameday.spec.guardrails import Guardrails, Scope, Threshold
 from gameday.spec.platform import Platform
+from gameday.spec.probes import HttpProbe, KubernetesProbe
 
 
 class Watch(Model):
-    """One signal, its query, and every limit that it is held to."""
+    """One signal, its query or what is asked instead, and every limit that it is held to."""
 
     name: str
-    query: str
+    query: Annotated[str, Field(description='PromQL; "" where something else is asked')] = ""
+    http: HttpProbe | None = None
+    kubernetes: KubernetesProbe | None = None
     unit: str = ""
     expect: Limit | None = None
     tolerate: Limit | None = None
@@ -43,14 +49,22 @@ def _probe_watch(probe: Probe, platform: Platform) -> Watch:
     return Watch.model_validate(
         {
             "name": probe.name,
-            "query": signal.query if signal else probe.query,
-            "unit": probe.unit or (signal.unit if signal else ""),
+            "query": signal.query if signal else probe.query or "",
+            "http": probe.http,
+            "kubernetes": probe.kubernetes,
+            "unit": probe.unit or (signal.unit if signal else _unit(probe)),
             "expect": probe.expect,
             "tolerate": probe.tolerate or probe.expect,
             "tolerateFor": probe.breach_for,
             "services": probe.services,
         }
     )
+
+
+def _unit(probe: Probe) -> str:
+    if probe.http is not None:
+        return "s" if probe.http.measures == "latency" else "ratio"
+    return "ratio" if probe.kubernetes is not None and probe.kubernetes.measures == "share" else ""
 
 
 def _threshold_watch(threshold: Threshold, platform: Platform) -> Watch:

@@ -99,18 +99,12 @@ def mode_words(mode: ModeSpec) -> str:
             return plain
 
 
-def service_of(pod: Pod, platform: Platform) -> str:
-    """The service of platform.yaml whose labels the pod carries, or ""."""
-    for service in platform.services:
-        if all(pod.labels.get(key) == value for key, value in service.labels.items()):
-            return service.name
-    return ""
-
-
 def planned(pods: Sequence[Pod], platform: Platform) -> tuple[PlannedPod, ...]:
     """The pods as the plan shows them, by name."""
     return tuple(
-        PlannedPod(namespace=pod.namespace, name=pod.name, service=service_of(pod, platform), ready=pod.ready)
+        PlannedPod(
+            namespace=pod.namespace, name=pod.name, service=platform.service_with(pod.labels), ready=pod.ready
+        )
         for pod in sorted(pods, key=lambda pod: (pod.namespace, pod.name))
     )
 

@@ -17,6 +17,7 @@ from gameday.errors import UsageError
 from gameday.journal.store import Event, FaultRecord, Journal, Observation, RunRecord
 from gameday.monitor.watch import Watch
 from gameday.plan.model import Plan
+from gameday.run.baseline import STAGE as BASELINE
 from gameday.run.comeback import Comeback
 from gameday.run.recovery import STAGE as RECOVERY
 
@@ -139,7 +140,11 @@ def impacts(watches: Sequence[Watch], events: Sequence[Event], seen: Sequence[Ob
                     unit=watch.unit,
                     lower_is_worse=_lower_is_worse(watch),
                     baseline=normal.get((watch.name, service)),
-                    during=[one.value for one in rows if one.stage != RECOVERY and one.value is not None],
+                    during=[
+                        one.value
+                        for one in rows
+                        if one.stage not in {BASELINE, RECOVERY} and one.value is not None
+                    ],
                     after=[one.value for one in rows if one.stage == RECOVERY and one.value is not None],
                 )
             )

@@ -52,7 +52,7 @@ async def gather(
         ], ""
 
     answers = await asyncio.gather(*map(one, signals))
-    series = tuple(each for found, _ in answers for each in found)
+    series = tuple(each for found, _ in answers for each in found) + _sampled(kept, begin, end, step)
     failed = tuple(why for _, why in answers if why)
     return series, failed if series or failed else ("Prometheus has no data of the run's time",)
 
@@ -65,8 +65,21 @@ def _only_watched(plan: Plan, platform: Platform) -> list[Signal]:
             {"name": watch.name, "title": watch.name, "query": watch.query, "unit": watch.unit}
         )
         for watch in plan.watches
-        if watch.scope == "service" and " ".join(watch.query.split()) not in known
+        if watch.query and watch.scope == "service" and " ".join(watch.query.split()) not in known
     ]
+
+
+def _sampled(kept: Kept, begin: datetime, end: datetime, step: timedelta) -> tuple[SignalSeries, ...]:
+    """What Prometheus knows nothing of, as it was sampled."""
+    units = {watch.name: watch.unit for watch in kept.plan.watches if not watch.query}
+    points: dict[tuple[str, str], list[tuple[datetime, float]]] = {}
+    for one in kept.observations:
+        if one.signal in units and one.value is not None:
+            points.setdefault((one.signal, one.service), []).append((one.at, one.value))
+    return tuple(
+        on_grid(signal, service, own, unit=units[signal], begin=begin, end=end, step=step)
+        for (signal, service), own in sorted(points.items())
+    )
 
 
 async def analyse(

@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 from gameday.analysis.baseline import Baseline
 from gameday.clients.chaos_mesh import ChaosMesh
 from gameday.clients.faults import Ref
+from gameday.clients.front import FrontDoor
 from gameday.clients.kubernetes import Cluster
 from gameday.clients.prometheus import Prometheus
 from gameday.clients.slack import Messenger, Thread
@@ -58,6 +59,7 @@ class Session:
     prometheus: Prometheus
     messenger: Messenger
     journal: Journal
+    front: FrontDoor | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from gameday.clients.chaos_mesh import ChaosMesh
+from gameday.clients.front import FrontDoor, front_url
 from gameday.clients.kubernetes import Cluster
 from gameday.clients.prometheus import Prometheus, prometheus_url
 from gameday.clients.slack import messenger
@@ -41,6 +42,7 @@ async def open_session(
             environment.context, clock=clock, call_timeout=settings.kubernetes_timeout
         ) as cluster,
         Prometheus(url, clock=clock, timeout=settings.prometheus_timeout) as prometheus,
+        FrontDoor(front_url(settings, environment), clock=clock) as front,
     ):
         yield Session(
             catalogue=catalogue,
@@ -51,4 +53,5 @@ async def open_session(
             prometheus=prometheus,
             messenger=messenger(settings, say),
             journal=journal,
+            front=front,
         )

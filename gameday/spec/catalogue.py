@@ -145,6 +145,7 @@ _REFERENCES: Final = (
         ("services", "*", "name"),
         (
             ("steadyState", "*", "services", "*"),
+            ("steadyState", "*", "http", "service"),
             ("expectAlerts", "*", "services", "*"),
             ("stages", "*", "expectAlerts", "*", "services", "*"),
             ("stages", "*", "mustShow", "*", "services", "*"),

@@ -24,6 +24,7 @@ from gameday.spec.gradual import (
     wrong_path,
     wrong_strengths,
 )
+from gameday.spec.probes import HttpProbe, KubernetesProbe
 from gameday.spec.showing import Showing
 
 # A step adds its number to the name of its stage.
@@ -43,6 +44,8 @@ class Probe(Model):
     name: Name
     query: str | None = None
     signal: Annotated[Name, Field(description="a signal of platform.yaml, instead of a query")] | None = None
+    http: Annotated[HttpProbe, Field(description="requests to the environment's url, instead")] | None = None
+    kubernetes: Annotated[KubernetesProbe, Field(description="objects of the cluster, instead")] | None = None
     expect: Limit
     tolerate: Limit | None = None
     breach_for: Annotated[Duration, Field(alias="for")] = timedelta(seconds=10)
@@ -56,8 +59,19 @@ class Probe(Model):
 
     def mistakes(self) -> Iterator[Mistake]:
         """It asks one thing."""
-        if (self.query is None) == (self.signal is None):
-            yield (), "give either a query or a signal of platform.yaml"
+        if sum(source is not None for source in (self.query, self.signal, self.http, self.kubernetes)) != 1:
+            yield (), "give either a query or a signal of platform.yaml, or http or kubernetes, and only one"
+        if self.http is not None and self.services:
+            yield ("services",), "a request has one service at most: http.service"
+
+    @property
+    def source(self) -> str:
+        """Where its values come from, for people."""
+        if self.signal is not None:
+            return f"signal {self.signal}"
+        if self.http is not None:
+            return f"{self.http.measures} of {self.http}"
+        return str(self.kubernetes or self.query)
 
 
 class Stage(Model):

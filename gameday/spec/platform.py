@@ -6,11 +6,12 @@ sandbox imitates each service; nothing but the sandbox reads them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from gameday.errors import UsageError
 from gameday.spec.base import Duration, Mistake, Model, Name, check_promql, given_twice, nearest
@@ -119,6 +120,18 @@ class Grafana(Model):
     dashboards: tuple[str, ...] = ()
 
 
+def _front_address(value: str) -> str:
+    """An address at which users come in, and nothing that only this machine or its cloud would answer."""
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("expected an address such as https://staging.example.com")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must not hold a name or a password; headers of a probe are for that")
+    if parts.hostname.startswith(("169.254.", "fe80:")):
+        raise ValueError("a link-local address is no platform: clouds keep their secrets there")
+    return value.rstrip("/")
+
+
 class Environment(Model):
     """A place to run in: which cluster, which namespace, who must agree and be told."""
 
@@ -126,6 +139,14 @@ class Environment(Model):
     context: Annotated[str, Field(description="the kubeconfig context; unset: the current one")] | None = None
     namespace: str
     prometheus_url: Annotated[str, Field(description="instead of GAMEDAY_PROMETHEUS_URL")] | None = None
+    url: (
+        Annotated[
+            str,
+            AfterValidator(_front_address),
+            Field(description="where users come in: for HTTP probes and load; or GAMEDAY_PLATFORM_URL"),
+        ]
+        | None
+    ) = None
     channel: Annotated[str, Field(pattern=r"^#[a-z0-9._-]+$")]
     must_notify: Annotated[bool, Field(description="a run that cannot tell the channel does not start")] = (
         False
@@ -180,6 +201,13 @@ class Platform(Model):
             if service.name == name:
                 return service
         raise UsageError(unknown("service", name, (service.name for service in self.services)))
+
+    def service_with(self, labels: Mapping[str, str]) -> str:
+        """The service whose labels are among ``labels``, or ""."""
+        for service in self.services:
+            if all(labels.get(key) == value for key, value in service.labels.items()):
+                return service.name
+        return ""
 
     def environment(self, name: str) -> Environment:
         """The environment called ``name``. Raises ``UsageError`` with the nearest name."""

@@ -21,7 +21,7 @@ from gameday.spec.platform import Platform
 from sandbox.kubernetes.cluster import Cluster
 from sandbox.process.activity import Activity
 from sandbox.process.control import clock_routes, process_routes
-from sandbox.process.options import SLACK_TOKEN, SandboxOptions
+from sandbox.process.options import FRONT, SLACK_TOKEN, SandboxOptions
 from sandbox.process.timekeeper import Timekeeper
 from sandbox.prometheus.rulefile import read_rules
 from sandbox.prometheus.server import Prometheus
@@ -78,6 +78,7 @@ def assemble(
         "slack": slack,
     }
     app = Starlette(routes=[Mount(f"/{name}", app=part.app) for name, part in doors.items()])
+    app.mount(FRONT, twin.front)
     activity = Activity(app)
     control: list[BaseRoute] = [
         *clock_routes(keeper),

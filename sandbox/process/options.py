@@ -19,6 +19,9 @@ LOG_FILE = "sandbox.log"
 LOCK_FILE = "sandbox.lock"
 KUBECONFIG_FILE = "kubeconfig"
 
+# Where users of the platform come in.
+FRONT = "/platform"
+
 # Any token is as good as another, but a wrong one must be refused, as by Slack.
 SLACK_TOKEN = "xoxb-sandbox-0001"  # noqa: S105 - opens nothing but the sandbox
 

@@ -28,6 +28,7 @@ from sandbox.process.activity import Activity
 from sandbox.process.assembly import Assembly, assemble
 from sandbox.process.launch import READY
 from sandbox.process.options import (
+    FRONT,
     KUBECONFIG_FILE,
     SLACK_TOKEN,
     STATE_FILE,
@@ -187,6 +188,7 @@ class _Process:
                 "GAMEDAY_PROMETHEUS_URL": f"{url}/prometheus",
                 "GAMEDAY_SLACK_TOKEN": SLACK_TOKEN,
                 "GAMEDAY_SLACK_BASE_URL": f"{url}/slack/api/",
+                "GAMEDAY_PLATFORM_URL": f"{url}{FRONT}",
                 "GAMEDAY_CLOCK_URL": f"{url}/control/clock",
             },
         )

@@ -8,7 +8,7 @@ what the entry's own pods count: a pod that is killed counts nothing.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 
 from gameday.spec.twin import Traffic
@@ -25,15 +25,23 @@ from sandbox.wiring import ScrapeTarget
 _CODES = (200, 401, 500, 502, 503, 504)
 _OTHER = "other"
 
+Answered = Callable[[Outcome], None]
+
+
+def status_of(outcome: Outcome) -> int:
+    """The status that the ingress answers with."""
+    return outcome if outcome > 0 else 504 if outcome == TIMEOUT else 502
+
 
 class _Visit(Callback):
     """One user's request, until it is answered."""
 
-    __slots__ = ("began", "load", "route", "tries")
+    __slots__ = ("answered", "began", "load", "route", "tries")
 
-    def __init__(self, load: Load, route: RouteModel) -> None:
+    def __init__(self, load: Load, route: RouteModel, answered: Answered | None = None) -> None:
         self.load = load
         self.route = route
+        self.answered = answered
         self.began = load.kernel.env.now
         self.tries = 2
 
@@ -54,6 +62,8 @@ class _Visit(Callback):
             self.attempt()
         else:
             self.load.count(value, self.load.kernel.env.now - self.began)
+            if self.answered is not None:
+                self.answered(value)
 
 
 class Load:
@@ -75,6 +85,7 @@ class Load:
         self.patience = traffic.patience.total_seconds()
         self._rate = traffic.requests_per_second
         self._chance = chance.arrivals
+        self._known = [route for route, _ in routes]
         self._routes = [route for route, weight in routes if weight > 0]
         self._bounds = list(accumulate(weight for _, weight in routes if weight > 0))
         self._counts = dict.fromkeys((*map(str, _CODES), _OTHER), 0)
@@ -103,10 +114,16 @@ class Load:
         drawn = self._chance.random() * self._bounds[-1]
         _Visit(self, self._routes[bisect_left(self._bounds, drawn)]).attempt()
 
+    def visit(self, method: str, path: str, answered: Answered) -> bool:
+        """Send one more request, whose outcome ``answered`` hears; False where there is no such route."""
+        route = next((one for one in self._known if (one.method, one.path) == (method, path)), None)
+        if route is not None:
+            _Visit(self, route, answered).attempt()
+        return route is not None
+
     def count(self, outcome: Outcome, took: float) -> None:
         """A user was answered ``outcome`` after ``took`` seconds."""
-        status = outcome if outcome > 0 else 504 if outcome == TIMEOUT else 502
-        name = str(status)
+        name = str(status_of(outcome))
         self._counts[name if name in self._counts else _OTHER] += 1
         self._buckets[bisect_left(BUCKETS, took)] += 1
         self._seconds += took

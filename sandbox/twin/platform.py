@@ -14,6 +14,7 @@ from typing import Final
 from gameday.spec.platform import Platform as PlatformSpec
 from sandbox.prometheus.exposition import Layout
 from sandbox.twin.chance import Chance
+from sandbox.twin.front import Front
 from sandbox.twin.httppods import HttpPod
 from sandbox.twin.kernel import Kernel
 from sandbox.twin.load import Load
@@ -62,6 +63,8 @@ class Twin:
         self.load = Load(
             platform.twin, entry, self._model.routes(name), self._kernel, self._chance, self._model.transport
         )
+        health = next(one.health for one in platform.services if one.name == name)
+        self.front = Front(world, self.load, health=health, healthy=self._entry_health).app()
         self._kernel.later(_OPENING_S, self.load.begin)
         world.every(_MEMORY_CHECK_S, self._check_memory)
 
@@ -177,6 +180,11 @@ class Twin:
                     return 0
                 status = fault.code or status
         return status
+
+    def _entry_health(self) -> int:
+        """What the ingress would answer who asks the entry service for its health."""
+        server = self.load.entry.pick()
+        return (self.health(server.ref) if server is not None else 0) or 502
 
     def on_container_death(self, callback: Death) -> None:
         """Have ``callback(pod, reason)`` called when a container dies by itself."""
