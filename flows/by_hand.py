@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any, Final
 
+from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.events.worker import EventsWorker
@@ -21,6 +22,7 @@ from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.run_experiment import INTERRUPTIONS, run_experiment
+from flows.run_suite import run_suite
 from flows.temporary_server import temporary_server
 from gameday.errors import UnreachableError
 from gameday.journal.store import Event
@@ -46,14 +48,15 @@ async def _check_server() -> None:
 
 
 def carry_out(listener: Callable[[Event], None], door: Door | None = None, **parameters: Any) -> bool:
-    """Run an experiment here, telling ``listener`` every event. Answers whether it came to its end.
+    """Run an experiment here, or a suite, telling ``listener`` each event. Answers whether it came to an end.
 
-    ``door`` is asked, too, where somebody must agree.
+    Which one the ``parameters`` of its flow say. ``door`` is asked, too, where somebody must agree.
 
     False where a person interrupted it: its faults are ended by then. Raises what kept the run from
     beginning.
     """
     heard: list[str] = []
+    flow: Flow[..., Coroutine[Any, Any, State[Any]]] = run_suite if "suite" in parameters else run_experiment
 
     def hear(event: Event) -> None:
         heard.append(event.run)
@@ -61,7 +64,7 @@ def carry_out(listener: Callable[[Event], None], door: Door | None = None, **par
 
     async def carried() -> None:
         await _check_server()
-        state: State[Any] = await run_experiment(**parameters, return_state=True)
+        state: State[Any] = await flow(**parameters, return_state=True)
         if not heard and state.is_failed():
             # It failed before there was a run that could have told anything: raise what it met.
             await state.aresult()

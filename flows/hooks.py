@@ -10,8 +10,12 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import httpx
 from prefect import Flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.exceptions import PrefectException
 
 from gameday.clock import Clock
 from gameday.errors import GamedayError
@@ -39,6 +43,22 @@ async def end_faults_of_flow_run(flow: Flow[..., Any], flow_run: FlowRun, state:
     for line in report.lines() if report.outcomes or not report.clean else ():
         _logger.warning("%s", line)
     await _close_record(settings.database_url, str(flow_run.id), state, report, time)
+
+
+async def end_faults_of_suite(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """The same for every run of a suite that has not come to its end."""
+    try:
+        async with get_client() as client:
+            below = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[flow_run.id]))
+            runs = await client.read_flow_runs(flow_run_filter=below)
+    except (httpx.HTTPError, PrefectException) as error:
+        _logger.warning(
+            "Prefect does not tell which runs the suite had (%s); each has a watchdog of its own", error
+        )
+        return
+    for run in runs:
+        if run.state is None or not run.state.is_final():
+            await end_faults_of_flow_run(flow, run, state)
 
 
 async def _close_record(

@@ -10,9 +10,9 @@ runs, shielded from cancellation and signals, before anything else does.
 import asyncio
 import getpass
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Annotated, Any, Final
@@ -47,12 +47,15 @@ from gameday.spec.catalogue import Catalogue
 from gameday.typed import one_line
 from tasks.active import ActiveRun, activated
 from tasks.listening import listeners
+from tasks.suite import active_suite
 
 # How the wish to end reaches a flow: its task is cancelled, Ctrl-C, SIGTERM by way of Prefect, and an
 # engine that ends itself because its worker was killed.
 INTERRUPTIONS: Final = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, TerminationSignal)
 
 _DRY: Final = "Dry run: everything that can be asked was asked; nothing was touched, and there is no record"
+
+_HELD: Final = "the steady state held, every fault was proved in and out"
 
 DurationText = Annotated[
     str | None,
@@ -95,9 +98,13 @@ async def run_experiment(
     declared = catalogue.experiment(experiment)
     wanted = parse_duration(duration) if duration else None
     flow_run = runtime.flow_run.id
-    requested = _requested(requested_by, reason, flow_run)
+    suite = active_suite()
+    if suite is not None:
+        requested = replace(suite.requested, flow_run=flow_run)
+    else:
+        requested = requested_as(requested_by, reason, flow_run)
     logger = get_run_logger()
-    time = clock(settings)
+    time = suite.clock if suite is not None else clock(settings)
     async with open_session(settings, catalogue, where, time, logger.info) as session:
         before = await session.journal.of_flow_run(flow_run) if flow_run else None
         # The journal may have died with the first execution's machine; Prefect still counts.
@@ -107,25 +114,27 @@ async def run_experiment(
             build, catalogue, declared, where, session.cluster, duration=wanted, journal=session.journal
         )
         plan = await making(now=time.now())
-        hears: list[Listener] = [*listeners(), _in_log(logger)]
+        hears: list[Listener] = [*listeners(), in_log(logger)]
         async with (
             Run.begin(plan, session, requested, hears, dry=dry_run) as run,
             Announcer.open(run) as announcer,
         ):
             with termination.heeded(), activated(ActiveRun.of(run, announcer)) as current:
+                if suite is not None:
+                    suite.run = run
                 current.plan_again = lambda: making(now=time.now(), run=plan.run)
                 return await _Carrying(current, settings, wanted).out()
 
 
-def _requested(by: str, reason: str, flow_run: str | None) -> Requested:
-    """Who wants the run: a process of a deployment belongs to a worker, not to whoever started the run."""
+def requested_as(by: str, reason: str, flow_run: str | None) -> Requested:
+    """Who wants it: a process of a deployment belongs to a worker, not to whoever started the run."""
     who, why, deployment = one_line(by), one_line(reason) or "no reason given", runtime.deployment.name
     if who or not deployment:
         return Requested(who or getpass.getuser(), why, flow_run)
     return Requested(f"deployment {deployment}", why, flow_run, named=False)
 
 
-def _in_log(logger: logging.Logger | logging.LoggerAdapter[logging.Logger]) -> Listener:
+def in_log(logger: logging.Logger | logging.LoggerAdapter[logging.Logger]) -> Listener:
     """Have the run's events in Prefect's log; samples only where somebody wants to see that much."""
 
     def log(event: Event) -> None:
@@ -249,14 +258,17 @@ class _Carrying:
         findings = self.run.findings
         if self.run.dry and findings.verdict is None:
             return Completed(name="Dry run", message=_DRY)
-        verdict = findings.verdict or Verdict.ERROR
-        name = verdict.value.capitalize()
-        message = "; ".join(findings.reasons) or "the steady state held, every fault was proved in and out"
-        outcome = {"run": self.run.id, "verdict": verdict.value, "reasons": list(findings.reasons)}
-        match verdict:
-            case Verdict.HELD:
-                return Completed(name=name, message=message, data=outcome)
-            case Verdict.STOPPED:
-                return Cancelled(name=name, message=message, data=outcome)
-            case _:
-                return Failed(name=name, message=message, data=outcome)
+        return state_of(findings.verdict or Verdict.ERROR, findings.reasons, _HELD, run=self.run.id)
+
+
+def state_of(verdict: Verdict, reasons: Sequence[str], held: str, **more: Any) -> State[Any]:
+    """The state in Prefect of what ended with ``verdict``; ``held`` says what that means."""
+    name, message = verdict.value.capitalize(), "; ".join(reasons) or held
+    outcome = {"verdict": verdict.value, "reasons": list(reasons), **more}
+    match verdict:
+        case Verdict.HELD:
+            return Completed(name=name, message=message, data=outcome)
+        case Verdict.STOPPED:
+            return Cancelled(name=name, message=message, data=outcome)
+        case _:
+            return Failed(name=name, message=message, data=outcome)

@@ -42,7 +42,14 @@ async def _by_schedule(flow_run: str | None) -> bool:
     if flow_run is None:
         return False
     async with get_client() as client:
-        return (await client.read_flow_run(UUID(flow_run))).auto_scheduled
+        found = await client.read_flow_run(UUID(flow_run))
+        # One of a suite is begun by the suite: whether a schedule did is that one's to say.
+        while found.parent_task_run_id is not None:
+            above = (await client.read_task_run(found.parent_task_run_id)).flow_run_id
+            if above is None:
+                break
+            found = await client.read_flow_run(above)
+        return found.auto_scheduled
 
 
 @task(name="look-again", task_run_name="look again at the plan of {run}", cache_policy=NO_CACHE)

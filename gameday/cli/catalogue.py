@@ -24,6 +24,7 @@ from gameday.spec.catalogue import Catalogue
 from gameday.spec.experiment import Experiment
 from gameday.spec.faults import Fault, OutsideFault
 from gameday.spec.gradual import Gradual
+from gameday.spec.suite import Suite, takes
 
 
 def open_catalogue(directory: Path | None) -> Catalogue:
@@ -43,8 +44,22 @@ def _row(experiment: Experiment) -> dict[str, Any]:
     }
 
 
+def _suite_row(suite: Suite, catalogue: Catalogue) -> dict[str, Any]:
+    chosen = catalogue.parts(suite)
+    return {
+        "name": suite.name,
+        "title": suite.title,
+        "category": suite.category,
+        "duration": format_duration(takes(chosen)),
+        "frequency": suite.frequency,
+        "environments": list(suite.environments),
+        "owner": suite.owner,
+        "experiments": [one.experiment.name for one in chosen],
+    }
+
+
 def list_experiments(output: OutputOption = Format.TEXT, experiments: ExperimentsOption = None) -> int:
-    """List the experiments there are."""
+    """List the experiments and suites there are."""
     catalogue = open_catalogue(experiments)
     rows, broken = [], []
     for path in catalogue.files:
@@ -52,12 +67,18 @@ def list_experiments(output: OutputOption = Format.TEXT, experiments: Experiment
             rows.append(_row(catalogue.load(path)))
         except DeclarationError:
             broken.append(path.name)
+    for path in catalogue.suite_files:
+        try:
+            rows.append(_suite_row(catalogue.load_suite(path), catalogue))
+        except UsageError:
+            broken.append(path.name)
 
     def text(console: Console) -> None:
         columns = table("NAME", "TAKES", "CATEGORY", "HOW OFTEN", "ENVIRONMENTS", "WHAT", fold="WHAT")
         for row in rows:
             cells = [row[name] for name in ("name", "duration", "category", "frequency")]
-            columns.add_row(*cells, ", ".join(row["environments"]), row["title"])
+            of_suite = f" (a suite of {len(row['experiments'])})" if "experiments" in row else ""
+            columns.add_row(*cells, ", ".join(row["environments"]), row["title"] + of_suite)
         console.print(columns)
 
     emit(rows, output, text)
@@ -93,6 +114,34 @@ def print_experiment(console: Console, experiment: Experiment) -> None:
     _print_steady_state(console, experiment)
     console.print()
     _print_stages(console, experiment)
+
+
+def print_suite(console: Console, suite: Suite, catalogue: Catalogue) -> None:
+    """Print what a suite runs, in order, and what it waits for."""
+    chosen = catalogue.parts(suite)
+    console.print(Text(f"{suite.name}: {suite.title}", style="bold"))
+    console.print()
+    facts = table("", "")
+    facts.show_header = False
+    facts.add_row("Category", suite.category)
+    facts.add_row("Environments", ", ".join(suite.environments))
+    facts.add_row("Owner", suite.owner)
+    facts.add_row("Takes", f"{format_duration(takes(chosen))} of faults")
+    facts.add_row("How often", suite.frequency)
+    between = suite.between
+    facts.add_row(
+        "Between two",
+        f"settles {format_duration(between.settle)}, then waits up to {format_duration(between.timeout)} "
+        "for a platform that is well",
+    )
+    facts.add_row("After one that fails", "stops" if suite.on_failure == "stop" else "goes on")
+    console.print(facts)
+    console.print()
+    columns = table("", "EXPERIMENT", "TAKES", "HYPOTHESIS")
+    for number, one in enumerate(chosen, start=1):
+        experiment = one.experiment
+        columns.add_row(str(number), experiment.name, format_duration(one.takes), experiment.hypothesis)
+    console.print(columns)
 
 
 def _print_steady_state(console: Console, experiment: Experiment) -> None:

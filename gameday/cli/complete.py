@@ -39,6 +39,15 @@ def experiments() -> Iterable[str]:
 
 
 @_quietly
+def suites() -> Iterable[str]:
+    """The suites of the catalogue."""
+    from gameday.settings import load  # noqa: PLC0415 - only on Tab
+    from gameday.spec.catalogue import Catalogue  # noqa: PLC0415 - only on Tab
+
+    return Catalogue(load().experiments).suites
+
+
+@_quietly
 def environments() -> Iterable[str]:
     """The environments of platform.yaml."""
     from gameday.settings import load  # noqa: PLC0415 - only on Tab
@@ -70,6 +79,11 @@ def runs() -> Iterable[str]:
     return asyncio.run(latest())
 
 
+def experiments_and_suites(incomplete: str) -> list[str]:
+    """What can be planned and run."""
+    return [*experiments(incomplete), *suites(incomplete)]
+
+
 def experiments_and_runs(incomplete: str) -> list[str]:
     """What ``show`` knows by name."""
-    return [*experiments(incomplete), *runs(incomplete)]
+    return [*experiments_and_suites(incomplete), *runs(incomplete)]

@@ -60,8 +60,9 @@ class Follower:
 
     def _words(self, event: Event) -> Text:
         match event.kind:
-            case "phase":
-                return Text(f"== {event.message} ==", style=_KIND_STYLES["phase"])
+            case "phase" | "suite":
+                mark = "==" if event.kind == "phase" else "===="
+                return Text(f"{mark} {event.message} {mark}", style=_KIND_STYLES["phase"])
             case "sample":
                 return self._sample(event)
             case "message":

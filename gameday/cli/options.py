@@ -87,6 +87,15 @@ ExperimentArgument = Annotated[
     ),
 ]
 
+RunnableArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="The experiment or the suite, as `gameday list` names it.",
+        autocompletion=complete.experiments_and_suites,
+    ),
+]
+
 ExperimentsOption = Annotated[
     Path | None,
     typer.Option(

@@ -7,9 +7,10 @@ the objects too. Nothing is changed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -20,9 +21,9 @@ from rich.text import Text
 from gameday.cli.catalogue import open_catalogue
 from gameday.cli.options import (
     EnvironmentOption,
-    ExperimentArgument,
     ExperimentsOption,
     OutputOption,
+    RunnableArgument,
     SandboxOption,
     duration,
     examples,
@@ -34,8 +35,10 @@ from gameday.errors import ExitCode, GamedayError
 from gameday.journal.store import Journal
 from gameday.plan.build import build
 from gameday.plan.model import Plan
+from gameday.run.suite import parts
 from gameday.settings import clock, load
 from gameday.spec.base import format_duration
+from gameday.spec.suite import Part
 
 DurationOption = Annotated[
     timedelta | None,
@@ -56,18 +59,34 @@ _NEEDS: Final = {
 }
 
 
-async def _build(name: str, environment: str, wanted: timedelta | None, experiments: Path | None) -> Plan:
+async def _build(
+    name: str, environment: str, wanted: timedelta | None, experiments: Path | None
+) -> Sequence[Plan]:
+    """The plan of an experiment, or of each one of a suite."""
     settings = load()
     catalogue = open_catalogue(experiments)
-    experiment, where = catalogue.experiment(name), catalogue.platform.environment(environment)
+    where = catalogue.platform.environment(environment)
+    if name in catalogue.suites:
+        chosen = parts(catalogue.suite(name), catalogue, wanted)
+    else:
+        chosen = (Part(catalogue.experiment(name), wanted),)
     time = clock(settings)
     async with (
         Cluster.connect(where.context, clock=time, call_timeout=settings.kubernetes_timeout) as cluster,
         _journal(settings.database_url) as journal,
     ):
-        return await build(
-            catalogue, experiment, where, cluster, now=time.now(), duration=wanted, journal=journal
-        )
+        return [
+            await build(
+                catalogue,
+                one.experiment,
+                where,
+                cluster,
+                now=time.now(),
+                duration=one.duration,
+                journal=journal,
+            )
+            for one in chosen
+        ]
 
 
 @asynccontextmanager
@@ -82,7 +101,7 @@ async def _journal(url: str) -> AsyncIterator[Journal | None]:
 
 
 def plan(
-    name: ExperimentArgument,
+    name: RunnableArgument,
     env: EnvironmentOption = "staging",
     duration: DurationOption = None,
     output: OutputOption = Format.TEXT,
@@ -93,13 +112,24 @@ def plan(
 
     The pods that could be touched and their share of each service, the objects to the letter (with
     -o yaml or json), the timeline, and every reason to refuse. --duration stretches or shrinks all
-    stages and pauses by the same factor.
+    stages and pauses by the same factor. Of a suite, the plan of each of its experiments.
     """
     with sandboxed(sandbox, environment=env):
         found = asyncio.run(_build(name, env, duration, experiments))
-    document = found.model_dump(mode="json", by_alias=True, exclude_none=True) | {"digest": found.digest}
-    emit(document, output, lambda console: print_plan(console, found))
-    return ExitCode.REFUSED if found.refusals else ExitCode.HELD
+    documents = [
+        one.model_dump(mode="json", by_alias=True, exclude_none=True) | {"digest": one.digest}
+        for one in found
+    ]
+    of_suite = name in open_catalogue(experiments).suites
+    emit({"suite": name, "plans": documents} if of_suite else documents[0], output, partial(_print, found))
+    return ExitCode.REFUSED if any(one.refusals for one in found) else ExitCode.HELD
+
+
+def _print(found: Sequence[Plan], console: Console) -> None:
+    for number, one in enumerate(found, start=1):
+        if len(found) > 1:
+            console.print(Text(f"==== {number} of {len(found)} ====", style="bold cyan"))
+        print_plan(console, one)
 
 
 def print_plan(console: Console, plan: Plan) -> None:

@@ -1,4 +1,4 @@
-"""Why: a run is started by hand as it is by schedule: the same flow, followed on the terminal.
+"""Why: a run, or a suite, is started by hand as it is by schedule: the same flow, followed on the terminal.
 
 The only command that imports Prefect. Ctrl-C ends the faults first; a second one does not hurry it.
 """
@@ -11,13 +11,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 from gameday.cli.catalogue import open_catalogue
@@ -25,13 +25,13 @@ from gameday.cli.confirming import Confirmed, Prompt, Rehearsed
 from gameday.cli.live import Follower
 from gameday.cli.options import (
     EnvironmentOption,
-    ExperimentArgument,
     ExperimentsOption,
     OutputOption,
+    RunnableArgument,
     SandboxOption,
     examples,
 )
-from gameday.cli.output import Format, emit, note, stderr, stdout
+from gameday.cli.output import Format, emit, note, stderr, stdout, table
 from gameday.cli.plan import DurationOption
 from gameday.cli.sandboxed import sandboxed
 from gameday.cli.who import user
@@ -42,6 +42,7 @@ from gameday.errors import ExitCode, UnreachableError, UsageError
 from gameday.journal.store import Event, Journal, Verdict
 from gameday.plan.build import scaled
 from gameday.run.approval import Door
+from gameday.run.suite import parts
 from gameday.settings import clock, load
 from gameday.spec.base import format_duration
 
@@ -66,7 +67,7 @@ _PREFECT_DEFAULTS: Final = {
 
 
 def run(
-    name: ExperimentArgument,
+    name: RunnableArgument,
     env: EnvironmentOption = "staging",
     duration: DurationOption = None,
     dry_run: Annotated[
@@ -93,11 +94,14 @@ def run(
     sandbox: SandboxOption = False,
     experiments: ExperimentsOption = None,
 ) -> int:
-    """Run an experiment: inject, watch, end the faults, judge.
+    """Run an experiment, or a suite of them: inject, watch, end the faults, judge.
 
     Ctrl-C at any moment ends the faults and says so. A plan that needs an approval waits for it before
     anything is broken: others give it by `gameday approve`, or in the Prefect UI. What a checklist
     leaves to a person is asked here.
+
+    A suite runs its experiments one after another, waits in between until the platform is well, and held
+    only if all of them did. --duration is then for all executions together.
 
     The exit code is the verdict: 0 held, 1 disproved, 3 refused, 4 aborted by a guardrail,
     5 stopped by a person, 6 error.
@@ -105,7 +109,7 @@ def run(
     if experiments is not None:
         os.environ["GAMEDAY_EXPERIMENTS"] = str(experiments.resolve())
     follower = _Following(stdout() if output is Format.TEXT else stderr())
-    _check_names(name, env, duration)
+    what = _check_names(name, env, duration)
     with sandboxed(sandbox, environment=env):
         asyncio.run(_check_surroundings(env))
         door = _door(confirm_checklist, rehearse_approval or [])
@@ -115,12 +119,12 @@ def run(
         finished = _carry_out(
             follower,
             door,
-            experiment=name,
             environment=env,
             duration=format_duration(duration) if duration else None,
             dry_run=dry_run,
             requested_by=user(),
             reason=reason or "started by hand",
+            **{what: name},
         )
         if not finished:
             note(follower.interruption, style="bold")
@@ -190,12 +194,20 @@ def _home(state_dir: Path) -> dict[str, str]:
     return {"PREFECT_HOME": str(state_dir / "prefect")}
 
 
-def _check_names(name: str, env: str, duration: timedelta | None) -> None:
-    """Tell a wrong name, file or duration at once, not after Prefect has started."""
+def _check_names(name: str, env: str, duration: timedelta | None) -> str:
+    """Tell a wrong name, file or duration at once, not after Prefect has started.
+
+    Answers whether ``name`` is that of an experiment or of a suite, as the flows' parameters are called.
+    """
     catalogue = open_catalogue(None)
-    scaled(catalogue.experiment(name), duration)
+    is_suite = name in catalogue.suites
+    if is_suite:
+        parts(catalogue.suite(name), catalogue, duration)
+    else:
+        scaled(catalogue.experiment(name), duration)
     catalogue.platform.environment(env)
     _ = catalogue.guardrails
+    return "suite" if is_suite else "experiment"
 
 
 async def _check_surroundings(env: str) -> None:
@@ -224,6 +236,7 @@ class _Following:
         self._injecting = False
         self._dry = False
         self._unproved = False
+        self._of_suite: list[Mapping[str, Any]] = []
 
     def __call__(self, event: Event) -> None:
         self._run = event.run
@@ -232,6 +245,7 @@ class _Following:
         if event.kind == "verdict":
             self._verdict = Verdict(event.data["verdict"])
             self._reasons = list(event.data["reasons"])
+            self._of_suite = list(event.data.get("experiments", ()))
         self._dry |= event.kind == "dry-run"
         if event.kind == "report":
             self._report = Path(event.data["path"])
@@ -271,12 +285,24 @@ class _Following:
             "exitCode": int(self.exit_code),
         }
 
+        if self._of_suite:
+            data["experiments"] = self._of_suite
+
         def text(console: Console) -> None:
+            if self._of_suite:
+                console.print(_table(self._of_suite))
             if self._report:
                 console.print(Text(f"Report: {self._report}"), soft_wrap=True)
 
         if not self._reader_gone:
             emit(data, output, text)
+
+
+def _table(of_suite: Sequence[Mapping[str, Any]]) -> RenderableType:
+    columns = table("EXPERIMENT", "VERDICT", "RUN", "WHY")
+    for one in of_suite:
+        columns.add_row(one["experiment"], one["verdict"] or "not tried", one["run"] or "", one["why"])
+    return columns
 
 
 def register(app: typer.Typer) -> None:
@@ -287,5 +313,6 @@ def register(app: typer.Typer) -> None:
             "gameday run basic-pod-failure --sandbox",
             "gameday run basic-pod-failure --env staging --dry-run",
             'gameday run network-resilience --env staging -d 5m --reason "after the release"',
+            "gameday run full-resilience-suite --env staging --sandbox",
         ),
     )(run)

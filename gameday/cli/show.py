@@ -1,6 +1,6 @@
-"""Why: what is called by a name is shown by it: an experiment as it is declared, a run as it went.
+"""Why: what is called by a name is shown by it: an experiment or a suite as it is declared, a run as it went.
 
-An experiment is read from files alone. A run is put together from the journal, as its report is.
+What is declared is read from files alone. A run is put together from the journal, as its report is.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gameday.cli import complete
-from gameday.cli.catalogue import open_catalogue, print_experiment
+from gameday.cli.catalogue import open_catalogue, print_experiment, print_suite
 from gameday.cli.history import run_of
 from gameday.cli.liveness import Life, look_again
 from gameday.cli.options import ExperimentsOption, OutputOption, examples
@@ -45,14 +45,14 @@ def show(
         str,
         typer.Argument(
             metavar="NAME",
-            help="An experiment, as `gameday list` names it, or a run, or the end of its id.",
+            help="An experiment or a suite, as `gameday list` names it, or a run, or the end of its id.",
             autocompletion=complete.experiments_and_runs,
         ),
     ],
     output: OutputOption = Format.TEXT,
     experiments: ExperimentsOption = None,
 ) -> int:
-    """Show an experiment (hypothesis, steady state, stages), or a run with all that is known of it.
+    """Show an experiment (hypothesis, steady state, stages), a suite, or a run with all that is known of it.
 
     A run's report says more; this is it in short. Exit code 0; 2 where nothing is called so.
     """
@@ -61,6 +61,11 @@ def show(
         experiment = catalogue.experiment(name)
         plain = experiment.model_dump(mode="json", by_alias=True, exclude_none=True)
         emit(plain, output, lambda console: print_experiment(console, experiment))
+        return ExitCode.HELD
+    if name in catalogue.suites:
+        suite = catalogue.suite(name)
+        plain = suite.model_dump(mode="json", by_alias=True, exclude_none=True)
+        emit(plain, output, lambda console: print_suite(console, suite, catalogue))
         return ExitCode.HELD
     shown = asyncio.run(_shown(name))
     if shown is None:

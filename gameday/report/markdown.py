@@ -82,10 +82,14 @@ def render(data: ReportData) -> str:
 
 def write(data: ReportData, directory: Path) -> Path:
     """Write the report to ``<directory>/<run>.md``. Raises ``ReportError``."""
-    path = directory / f"{data.run.run}.md"
+    return save(render(data), directory / f"{data.run.run}.md")
+
+
+def save(text: str, path: Path) -> Path:
+    """Write a report to ``path``, whose directory is made where it is missing. Raises ``ReportError``."""
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        path.write_text(render(data), encoding="utf-8")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise ReportError(
             f"{path}: the report cannot be written ({error})", hint="GAMEDAY_REPORTS_DIR names another place."

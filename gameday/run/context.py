@@ -70,6 +70,7 @@ class Requested:
     reason: str
     flow_run: str | None = None
     named: bool = True  # False where nobody said who it is, and ``by`` only tells from where
+    suite: str | None = None  # the id of the suite that the run is part of
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,7 @@ class Run:
             flow_run=requested.flow_run,
             plan=plan.model_dump(mode="json", by_alias=True),
             digest=plan.digest,
+            suite=requested.suite,
         )
         # First: what cannot be accounted for does not begin.
         await run.account(

@@ -43,7 +43,7 @@ _TARGET_PREFIX = "gameday-target-"
 _TARGET = "gameday/target"
 # When a run last had faults in the service; it stays when the run gives the Lease back.
 LAST_HIT: Final = "gameday/last-hit"
-# A run that waits for people breaks nothing yet.
+# A run that waits for people, or a suite for its runs, breaks nothing itself.
 WAITS: Final = "gameday/waits-for"
 _MANAGED = {"app.kubernetes.io/managed-by": "gameday"}
 _CALLED_OFF: Final = "`gameday stop` called it off (its leases were taken away)"
@@ -128,7 +128,7 @@ class RunLeases:
         self._flow_run = flow_run
         self._held: dict[str, Lease] = {}
         self._hit: set[str] = set()
-        self._waits = False
+        self._waits = ""
         self._renewed_at: dict[str, datetime] = {}
         self.lost = ""
 
@@ -140,7 +140,7 @@ class RunLeases:
         """
         wanted = [(target_lease(target), str(target)) for target in self._targets]
         takeovers: list[Takeover] = []
-        self._waits = False
+        self._waits = ""
         try:
             for name, target in [*wanted, (run_lease(self._run), "")]:
                 takeover = await self._take(name, target)
@@ -150,9 +150,9 @@ class RunLeases:
             raise
         return tuple(takeovers)
 
-    async def announce(self) -> None:
+    async def announce(self, waits_for: str = "people") -> None:
         """Take the run's own Lease alone: by it others see that the run waits, and call it off."""
-        self._waits = True
+        self._waits = waits_for
         await self._take(run_lease(self._run), "")
 
     async def _take(self, name: str, target: str) -> Takeover | None:
@@ -226,7 +226,7 @@ class RunLeases:
     def _annotations(self, target: str) -> dict[str, str]:
         if target:
             return {_TARGET: target}
-        return {WAITS: "people"} if self._waits else {}
+        return {WAITS: self._waits} if self._waits else {}
 
     def hits(self, targets: Iterable[Target]) -> None:
         """From now on faults are in ``targets``: the next renewal writes it down, and so does the end."""

@@ -1,12 +1,15 @@
-"""Why: experiments, platform and guardrails are used together, so they are checked together.
+"""Why: experiments, suites, platform and guardrails are used together, so they are checked together.
 
 Finds the files, reads them, and holds them against each other: a service that platform.yaml does
-not know, an owner without a team, a runbook that is not there.
+not know, an owner without a team, an experiment of a suite that is not there.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -17,9 +20,13 @@ from gameday.spec.experiment import Experiment
 from gameday.spec.guardrails import Guardrails
 from gameday.spec.loader import Document, parse, read
 from gameday.spec.platform import Platform, unknown
+from gameday.spec.suite import Part, Suite, takes
 
 PLATFORM_FILE = "platform.yaml"
 GUARDRAILS_FILE = "guardrails.yaml"
+
+# Only a suite lists experiments. Told from the text: the file may have mistakes, and others are read, too.
+_LISTS_EXPERIMENTS: Final = re.compile(r"^experiments\s*:", re.MULTILINE)
 
 
 def default_directory() -> Path:
@@ -57,6 +64,15 @@ class Catalogue:
     @property
     def files(self) -> list[Path]:
         """The experiment files, by name."""
+        return [path for path in self._declared if not _is_suite(path)]
+
+    @property
+    def suite_files(self) -> list[Path]:
+        """The files of suites, by name."""
+        return [path for path in self._declared if _is_suite(path)]
+
+    @property
+    def _declared(self) -> list[Path]:
         others = {PLATFORM_FILE, GUARDRAILS_FILE}
         return sorted(path for path in self.directory.glob("*.yaml") if path.name not in others)
 
@@ -65,30 +81,87 @@ class Catalogue:
         """The names of the experiments, as their files are called."""
         return [path.stem for path in self.files]
 
+    @property
+    def suites(self) -> list[str]:
+        """The names of the suites, as their files are called."""
+        return [path.stem for path in self.suite_files]
+
     def experiment(self, name: str) -> Experiment:
         """The experiment called ``name``. Raises ``UsageError`` or ``DeclarationError``."""
         path = self.directory / f"{name}.yaml"
-        if path.name in {PLATFORM_FILE, GUARDRAILS_FILE} or path not in self.files:
-            hint = nearest(name, self.names) or f"; known: {', '.join(self.names) or 'none'}"
-            raise UsageError(f"unknown experiment {name!r}{hint}")
+        if path not in self.files:
+            raise self._unknown("experiment", name)
         return self.load(path)
+
+    def suite(self, name: str) -> Suite:
+        """The suite called ``name``. Raises ``UsageError`` or ``DeclarationError``."""
+        path = self.directory / f"{name}.yaml"
+        if path not in self.suite_files:
+            raise self._unknown("suite", name)
+        return self.load_suite(path)
+
+    def parts(self, suite: Suite, wanted: timedelta | None = None) -> tuple[Part, ...]:
+        """The experiments of ``suite`` in order; with ``wanted`` their executions take that long in all.
+
+        Raises ``UsageError`` or ``DeclarationError``.
+        """
+        found = tuple(Part(self.experiment(one.experiment), one.duration) for one in suite.experiments)
+        if wanted is None:
+            return found
+        factor = wanted / takes(found)
+        return tuple(
+            replace(one, duration=timedelta(seconds=round((one.takes * factor).total_seconds())))
+            for one in found
+        )
+
+    def _unknown(self, what: str, name: str) -> UsageError:
+        known = sorted([*self.names, *self.suites])
+        hint = nearest(name, known) or f"; known: {', '.join(known) or 'none'}"
+        return UsageError(f"unknown {what} {name!r}{hint}")
 
     def load(self, path: Path) -> Experiment:
         """The experiment in ``path``, held against the platform. Raises ``DeclarationError``."""
         document = read(path)
+        return parse(document, Experiment, self._around(document))
+
+    def load_suite(self, path: Path) -> Suite:
+        """The suite in ``path``, held against the platform and the experiments that it lists.
+
+        Raises ``DeclarationError``.
+        """
+        document = read(path)
+        return parse(document, Suite, [*self._around(document), *self._members(document)])
+
+    def _around(self, document: Document) -> list[Mistake]:
         mistakes = self._against_platform(document)
-        if document.data.get("name", path.stem) != path.stem:
-            mistakes.append((("name",), f"expected {path.stem!r}, as the file is called"))
-        return parse(document, Experiment, mistakes)
+        stem = document.path.stem
+        if document.data.get("name", stem) != stem:
+            mistakes.append((("name",), f"expected {stem!r}, as the file is called"))
+        return mistakes
+
+    def _members(self, document: Document) -> Iterator[Mistake]:
+        """The experiments of a suite that are not there, or not for its environments."""
+        named = dict(_texts(document.data, ("experiments", "*", "experiment")))
+        wanted = {where for _, where in _texts(document.data, ("environments", "*"))}
+        for place, name in named.items():
+            if name not in self.names:
+                yield place, unknown("experiment", name, self.names)
+                continue
+            its_own = read(self.directory / f"{name}.yaml").data
+            only = {where for _, where in _texts(its_own, ("environments", "*"))}
+            if missing := sorted(wanted - only):
+                yield place, f"{name} is not for {', '.join(missing)}: its environments do not say so"
 
     def check(self, path: Path) -> list[str]:
-        """Every mistake in one file of any of the three sorts; empty where there is none."""
+        """Every mistake in one file of any of the four sorts; empty where there is none."""
         try:
             if path.name == PLATFORM_FILE:
                 parse(read(path), Platform)
             elif path.name == GUARDRAILS_FILE:
                 document = read(path)
                 parse(document, Guardrails, self._against_platform(document))
+            elif _is_suite(path):
+                self.load_suite(path)
             else:
                 self.load(path)
         except DeclarationError as error:
@@ -108,6 +181,13 @@ class Catalogue:
                 named = _texts(document.data, place)
                 found += [(where, unknown(what, name, known)) for where, name in named if name not in known]
         return found
+
+
+def _is_suite(path: Path) -> bool:
+    try:
+        return bool(_LISTS_EXPERIMENTS.search(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError):
+        return False  # whoever loads it tells why
 
 
 _RULES_OF_ENVIRONMENTS: Final = (

@@ -14,9 +14,11 @@ from gameday.spec.catalogue import default_directory
 from gameday.spec.experiment import Experiment
 from gameday.spec.guardrails import Guardrails
 from gameday.spec.platform import Platform
+from gameday.spec.suite import Suite
 
 SCHEMAS: Final[dict[str, type[Model]]] = {
     "experiment.schema.json": Experiment,
+    "suite.schema.json": Suite,
     "platform.schema.json": Platform,
     "guardrails.schema.json": Guardrails,
 }

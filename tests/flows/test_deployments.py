@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any, Literal
 
 import pytest
@@ -55,20 +56,21 @@ def declared() -> PrefectFile:
 
 def test_every_key_of_prefect_yaml_is_one_that_prefect_knows() -> None:
     file = declared()
-    assert [one.name for one in file.deployments] == ["by-hand"]
+    assert [one.name for one in file.deployments] == ["by-hand", "full-resilience-suite"]
     for deployment in file.deployments:
         path, _, function = deployment.entrypoint.partition(":")
         assert f"async def {function}(" in (ROOT / path).read_text(encoding="utf-8")
 
 
 def test_parameters_of_prefect_yaml_are_parameters_of_the_flow() -> None:
-    from flows.run_experiment import run_experiment
-
-    known = run_experiment.parameters.properties
-    environments = [environment.name for environment in Catalogue().platform.environments]
+    catalogue = Catalogue()
+    environments = [environment.name for environment in catalogue.platform.environments]
     for deployment in declared().deployments:
-        assert set(deployment.parameters) <= set(known)
+        path, _, function = deployment.entrypoint.partition(":")
+        flow = getattr(import_module(path.removesuffix(".py").replace("/", ".")), function)
+        assert set(deployment.parameters) <= set(flow.parameters.properties)
         assert deployment.parameters["environment"] in environments
+        assert {deployment.parameters.get("suite")} <= {None, *catalogue.suites}
 
 
 @pytest.mark.prefect
