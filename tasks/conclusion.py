@@ -84,7 +84,9 @@ async def analyse_run(run: str) -> None:
 @task(name="report", task_run_name="report of {run}", cache_policy=NO_CACHE)
 async def write_report(run: str, directory: Path) -> None:
     """Write the report from the journal, and show it in Prefect."""
-    collected = await publish(active(run).run, directory)
+    current = active(run)
+    published = await publish(current.run, directory)
+    current.announcer.files = tuple(path for path in (published.picture, published.page) if path is not None)
     await acreate_markdown_artifact(
-        markdown=render(collected), key="run-report", description=f"Report of {run}"
+        markdown=render(published.data), key="run-report", description=f"Report of {run}"
     )

@@ -147,16 +147,8 @@ def _print_facts(console: Console, data: ReportData) -> None:
         facts.add_row("Took", in_seconds(took))
     if run.suite:
         facts.add_row("Suite", run.suite)
-    facts.add_row("Recovery", _recovery(data))
+    facts.add_row("Recovery", data.recovery_words)
     console.print(facts)
-
-
-def _recovery(data: ReportData) -> str:
-    if not data.recovery:
-        return "not watched to its end"
-    if not data.recovery.get("in_time"):
-        return "could not be seen" if data.recovery.get("blind") else "not back in time"
-    return f"{float(data.recovery['took_s']):.0f} s after the last fault"
 
 
 def _print_faults(console: Console, data: ReportData) -> None:

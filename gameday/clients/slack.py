@@ -8,9 +8,10 @@ be stopped by a message. Whether a run may go on without having told anybody is 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
@@ -131,6 +132,10 @@ class Messenger(Protocol):
         """Put ``message`` in place of the thread's head."""
         ...
 
+    async def attach(self, thread: Thread, files: Sequence[Path]) -> Thread:
+        """Put ``files`` into the thread, where it can hold some; else say where they lie."""
+        ...
+
 
 async def attempt(sending: Awaitable[Thread | None]) -> Delivery:
     """Await a call of a messenger; a failure is a result, not an exception."""
@@ -224,6 +229,17 @@ class SlackBot:
         )
         return thread
 
+    async def attach(self, thread: Thread, files: Sequence[Path]) -> Thread:
+        """Upload the files into the thread, all in one message."""
+        await self._call(
+            f"put files into {thread.channel}",
+            self._client.files_upload_v2,
+            channel=thread.channel,
+            thread_ts=thread.ts,
+            file_uploads=[{"file": str(path), "filename": path.name, "title": path.name} for path in files],
+        )
+        return thread
+
     async def _call(self, doing: str, method: Callable[..., Awaitable[Any]], **arguments: Any) -> Any:
         try:
             async with asyncio.timeout(self._deadline_s):
@@ -274,6 +290,11 @@ class SlackWebhook:
         del message
         return thread
 
+    async def attach(self, thread: Thread, files: Sequence[Path]) -> Thread:
+        """Send nothing: a webhook takes no files, and its readers cannot open ours."""
+        del files
+        return thread
+
     async def _send(self, text: str) -> None:
         doing = "post through the webhook"
         try:
@@ -318,6 +339,11 @@ class Terminal:
     async def update(self, thread: Thread, message: Message) -> Thread:
         """Say it as the new head."""
         self._say(f"{thread.channel} = {message.for_terminal()}")
+        return thread
+
+    async def attach(self, thread: Thread, files: Sequence[Path]) -> Thread:
+        """Say nothing: where they lie is the last line of every run."""
+        del files
         return thread
 
 

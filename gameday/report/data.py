@@ -5,21 +5,31 @@ Reads the journal and nothing else. How it looks is for the templates.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from gameday.analysis.baseline import Baseline, Impact, by_key, impact
+from gameday.analysis.model import AlertSeen, Analysis, Effect, SignalSeries, Window
 from gameday.errors import UsageError
+from gameday.journal.actions import ActionItem, Actions
+from gameday.journal.results import Results
 from gameday.journal.store import Event, FaultRecord, Journal, Observation, RunRecord
+from gameday.journal.summary import REMARK
 from gameday.monitor.watch import Watch
 from gameday.plan.model import Plan
+from gameday.report.telling import stages_of
 from gameday.run.baseline import STAGE as BASELINE
 from gameday.run.comeback import Comeback
 from gameday.run.recovery import STAGE as RECOVERY
+from gameday.spec.base import format_duration
+
+_WHY_HELD: Final = (
+    "Every signal stayed within its limits, every fault was proved in and out, and the platform came back."
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,84 @@ class ReportData:
     recovery: Mapping[str, Any]
     comebacks: Sequence[Comeback]
     unproved: Sequence[str]
+    observations: Sequence[Observation] = ()
+    analysis: Analysis | None = None
+    series: Sequence[SignalSeries] = ()
+    actions: Sequence[ActionItem] = ()
+
+    @property
+    def stages(self) -> tuple[Window, ...]:
+        """When faults were in, stage by stage."""
+        if self.analysis is not None and self.analysis.windows:
+            return stages_of(self.analysis.windows)
+        return tuple(self._stages())
+
+    def _stages(self) -> Iterator[Window]:
+        end = self.run.ended_at or max((event.at for event in self.events), default=self.run.started_at)
+        for name in dict.fromkeys(fault.stage for fault in self.faults):
+            own = [fault for fault in self.faults if fault.stage == name and fault.injected_at is not None]
+            begins = [fault.injected_at for fault in own if fault.injected_at is not None]
+            if begins:
+                ends = [fault.ended_at or end for fault in own]
+                yield Window.model_validate({"name": name, "begin": min(begins), "end": max(ends)})
+
+    @property
+    def verdict(self) -> str:
+        """How it ended, in one word."""
+        return self.run.verdict.value if self.run.verdict is not None else "cut off"
+
+    @property
+    def why(self) -> str:
+        """The verdict in one sentence."""
+        if self.run.verdict is None:
+            return "The run was cut off; what it wrote down until then follows."
+        return self.run.summary or _WHY_HELD
+
+    @property
+    def recovery_words(self) -> str:
+        """Whether and how fast the steady state came back."""
+        if not self.recovery:
+            return "not watched to its end"
+        if not self.recovery.get("in_time"):
+            return "could not be seen" if self.recovery.get("blind") else "not back in time"
+        took = timedelta(seconds=round(float(self.recovery["took_s"])))
+        return f"{format_duration(took)} after the last fault" if took else "held at once"
+
+    @property
+    def effects_in_parts(self) -> tuple[tuple[Sequence[Effect], str], ...]:
+        """What changed, then what did not, each with its heading."""
+        effects = self.analysis.effects if self.analysis is not None else ()
+        changed = [one for one in effects if one.change in {"worse", "better"}]
+        changed.sort(key=lambda one: one.change != "worse")
+        others = [one for one in effects if one.change not in {"worse", "better"}]
+        return (changed, "Changed"), (others, "Not changed, or not known")
+
+    @staticmethod
+    def worst(effect: Effect) -> float | None:
+        """The value during the faults that lay farthest from what was usual."""
+        if effect.before is None or effect.during is None:
+            return None
+        usual = effect.before.median
+        return max(effect.during.least, effect.during.most, key=lambda value: abs(value - usual))
+
+    @property
+    def remarks(self) -> list[Event]:
+        """What people wrote into the record."""
+        return self.of(REMARK)
+
+    @property
+    def alerts(self) -> list[AlertSeen]:
+        """The alerts that were seen or expected."""
+        return [AlertSeen.model_validate(event.data) for event in self.of("alert")]
+
+    @property
+    def shown(self) -> list[Mapping[str, Any]]:
+        """What each stage had to show, and whether it did."""
+        return [event.data for event in self.of("shown")]
+
+    def todo(self, key: str) -> ActionItem | None:
+        """The action item of a finding."""
+        return next((item for item in self.actions if item.key == key), None)
 
     def what(self, fault: FaultRecord) -> str:
         """The fault in words, as the plan has them: ``PodChaos pod-kill``."""
@@ -85,6 +173,8 @@ async def collect(journal: Journal, run: str) -> ReportData:
     events = await journal.events(record.run)
     seen = await journal.observations(record.run)
     recovered = [event.data for event in events if event.kind == "recovery"]
+    results = Results(journal)
+    kept = await results.analysis(record.run)
     return ReportData(
         run=record,
         plan=plan,
@@ -100,6 +190,10 @@ async def collect(journal: Journal, run: str) -> ReportData:
             for one in event.data["services"]
         ],
         unproved=[*unread, *(event.message for event in events if event.kind == "warning")],
+        observations=seen,
+        analysis=Analysis.model_validate(kept) if kept is not None else None,
+        series=[SignalSeries.model_validate(one) for one in await results.series(record.run)],
+        actions=await Actions(journal).items(run=record.run),
     )
 
 

@@ -6,9 +6,10 @@ Renders ``ReportData`` with one template; nothing is worked out here.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -56,6 +57,16 @@ def cell(text: str) -> str:
     return " ".join(text.translate(dict.fromkeys(STEERING, " ")).split())
 
 
+filters: Final[Mapping[str, Callable[[Any], str]]] = {
+    "moment": _moment,
+    "time": _time,
+    "whole": _whole,
+    "number": _number,
+    "seconds": _seconds,
+    "duration": format_duration,
+}
+"""How a report writes moments, lengths of time and numbers, in every form that it has."""
+
 templates = Environment(
     loader=PackageLoader("gameday.report"),
     undefined=StrictUndefined,
@@ -64,15 +75,7 @@ templates = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
-templates.filters.update(
-    moment=_moment,
-    time=_time,
-    whole=_whole,
-    number=_number,
-    seconds=_seconds,
-    cell=cell,
-    duration=format_duration,
-)
+templates.filters.update({**filters, "cell": cell})
 
 
 def render(data: ReportData) -> str:

@@ -2,22 +2,96 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from gameday.errors import GamedayError
+from gameday.journal.store import Journal
 from gameday.report.data import ReportData, collect
-from gameday.report.markdown import write
+from gameday.report.markdown import ReportError, save, write
+from gameday.report.runbook import Proposal, propose
 from gameday.run.context import Run
+from gameday.spec.catalogue import Catalogue
 
 
-async def publish(run: Run, directory: Path) -> ReportData:
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The files of a report; ``diff`` and ``picture`` only where there is something to show."""
+
+    data: ReportData
+    page: Path
+    markdown: Path
+    diff: Path | None = None
+    picture: Path | None = None
+
+
+async def publish(run: Run, directory: Path) -> Published:
     """Write the report of ``run`` into ``directory``, once it has its verdict.
 
     Raises ``ReportError`` or ``JournalError``; the verdict stands all the same.
     """
-    journal = run.session.journal
-    collected = await collect(journal, run.id)
-    path = write(collected, directory)
-    await journal.amend(run.id, report=str(path))
+    published = await publish_kept(run.session.journal, run.id, run.session.catalogue, directory)
     run.findings.reported = True
-    await run.tell("report", f"The report is at {path}", path=str(path))
-    return collected
+    await run.tell("report", f"The report is at {published.page}", path=str(published.page))
+    return published
+
+
+async def publish_kept(journal: Journal, run: str, catalogue: Catalogue, directory: Path) -> Published:
+    """Write the report of a run that the journal knows. Raises ``UsageError``, ``ReportError``."""
+    data = await collect(journal, run)
+    published = await asyncio.to_thread(_write, data, catalogue, directory)
+    await journal.amend(data.run.run, report=str(published.page))
+    return published
+
+
+def _write(data: ReportData, catalogue: Catalogue, directory: Path) -> Published:
+    # matplotlib takes half a second to import: only for whoever writes a page, and not on the loop.
+    from gameday.report import html  # noqa: PLC0415
+    from gameday.report.charts import png  # noqa: PLC0415
+    from gameday.report.telling import charts  # noqa: PLC0415
+
+    base = directory / data.run.run
+    written = write(data, directory)
+    drawn = charts(data)
+    proposal, why = _proposal(data, catalogue)
+    page = html.render(data, drawn, links=_links(data, catalogue), runbook=proposal, runbook_why=why)
+    save(page, base.with_suffix(".html"))
+    diff = save(proposal.diff, base.with_suffix(".runbook.diff")) if proposal is not None else None
+    picture = None
+    if drawn:
+        picture = base.with_suffix(".png")
+        try:
+            picture.write_bytes(png(drawn[0]))
+        except OSError as error:
+            raise ReportError(f"{picture}: the chart cannot be written ({error})") from None
+    return Published(data, base.with_suffix(".html"), written, diff, picture)
+
+
+def _proposal(data: ReportData, catalogue: Catalogue) -> tuple[Proposal | None, str]:
+    try:
+        file = catalogue.experiment(data.run.experiment).runbook
+    except GamedayError as error:
+        return None, f"Nothing to change: {error.message}."
+    if file is None:
+        return None, "Nothing to change: the experiment names no runbook."
+    return propose(data, file, catalogue.directory.resolve().parent)
+
+
+def _links(data: ReportData, catalogue: Catalogue) -> Sequence[tuple[str, str]]:
+    found = []
+    grafana = catalogue.platform.grafana
+    if grafana is not None:
+        begin = round(data.run.started_at.timestamp() * 1000)
+        end = round(data.run.ended_at.timestamp() * 1000) if data.run.ended_at is not None else "now"
+        found = [
+            (f"Grafana: {name}", f"{grafana.url.rstrip('/')}/d/{name}?from={begin}&to={end}")
+            for name in grafana.dashboards
+        ]
+    # Prefect's own variable: the engine knows nothing of Prefect but where people look at it.
+    api = os.environ.get("PREFECT_UI_URL") or os.environ.get("PREFECT_API_URL", "").removesuffix("/api")
+    if api and data.run.flow_run:
+        found.append(("Flow run", f"{api.rstrip('/')}/runs/flow-run/{data.run.flow_run}"))
+    return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final
 
 from gameday.background import background
@@ -55,6 +56,8 @@ class Announcer:
         self._run = run
         self._queue: asyncio.Queue[tuple[_Send, Message] | None] = asyncio.Queue()
         self._waiting = 0
+        # What is put into the thread after the verdict.
+        self.files: tuple[Path, ...] = ()
 
     @classmethod
     @asynccontextmanager
@@ -144,11 +147,19 @@ class Announcer:
         if not delivery.ok:
             await self._untold(head, delivery)
 
+    async def _attach(self, thread: Thread, message: Message) -> None:
+        delivery = await attempt(self._run.session.messenger.attach(thread, self.files))
+        if not delivery.ok:
+            await self._untold(message, delivery)
+
     def close_thread(self, verdict: Verdict, reasons: tuple[str, ...]) -> None:
         """Have the verdict given in the thread and in its head. Returns at once."""
         text = "; ".join(reasons) or "Every signal stayed within its limits."
         self.say(f"{mark(verdict)} {verdict.value.capitalize()}: {text}")
         self._enqueue(self._change_head, self._head(f"{mark(verdict)} {verdict.value}"))
+        if self.files:
+            names = ", ".join(path.name for path in self.files)
+            self._enqueue(self._attach, Message(f"Files: {names}"))
 
     def _head(self, state: str) -> Message:
         plan, asked = self._run.plan, self._run.requested

@@ -79,7 +79,7 @@ async def test_a_platform_that_absorbs_the_loss_of_pods_is_held_and_nothing_is_l
         ("ReplicaMissing", "kill-api-gateway", ("api-gateway",))
     ], "the others are replaced before a scrape sees that they are missing"
     assert record.report is not None
-    report = Path(record.report).read_text(encoding="utf-8")
+    report = Path(record.report).with_suffix(".md").read_text(encoding="utf-8")
     assert "# basic-pod-failure on staging: held" in report
     assert "Alert ReplicaMissing of api-gateway fired" in report
     assert any(record.run in text for text in told(sandbox))
@@ -238,7 +238,7 @@ async def test_each_stage_tells_how_its_service_came_back_counted_from_the_kill(
         assert row["since"] == "the kill"
         assert 0 < row["replacedS"] <= row["tookS"] < 60, row
     assert record.report is not None
-    report = Path(record.report).read_text(encoding="utf-8")
+    report = Path(record.report).with_suffix(".md").read_text(encoding="utf-8")
     words = f"{hit[1]['replacedS']:.0f}s after the kill"
     assert f"| kill-auth-service | auth-service | PodChaos pod-kill | {words} |" in report
 

@@ -301,7 +301,7 @@ async def test_no_text_can_break_the_report(journal: Journal) -> None:
     assert "<b>" not in html
     assert "not a heading</h1>" not in html
     headings = [line for line in text.splitlines() if line.startswith("#")]
-    assert len(headings) == 7
+    assert len(headings) == 8
 
 
 async def test_a_run_is_reported_by_a_part_of_its_id(journal: Journal) -> None:
