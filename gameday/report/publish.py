@@ -42,7 +42,13 @@ async def publish(run: Run, directory: Path) -> Published:
 async def publish_kept(journal: Journal, run: str, catalogue: Catalogue, directory: Path) -> Published:
     """Write the report of a run that the journal knows. Raises ``UsageError``, ``ReportError``."""
     data = await collect(journal, run)
-    published = await asyncio.to_thread(_write, data, catalogue, directory)
+    try:
+        published = await asyncio.to_thread(_write, data, catalogue, directory)
+    except GamedayError:
+        raise
+    except Exception as error:
+        # Whatever is wrong with how it looks: a verdict is not lost because its report could not be drawn.
+        raise ReportError(f"The report could not be made: {type(error).__name__}: {error}") from error
     await journal.amend(data.run.run, report=str(published.page))
     return published
 

@@ -15,12 +15,18 @@ from typing import Final
 from gameday.analysis.model import Analysis, Finding, SignalSeries
 from gameday.analysis.series import on_grid
 from gameday.clients.prometheus import Prometheus, Why
+from gameday.errors import GamedayError
 from gameday.journal.actions import ActionItem, Actions
 from gameday.journal.results import FindingRecord, Results
 from gameday.journal.store import Journal
 from gameday.plan.model import Plan
 from gameday.run.kept import Kept
 from gameday.spec.platform import Platform, Signal
+
+
+class AnalysisError(GamedayError):
+    """The analysis failed; the record that it was to be made of is whole."""
+
 
 # Of a window that is longer, the grid is wider: more points cost time and tell no more.
 _MOST_POINTS: Final = 400
@@ -118,7 +124,11 @@ def _worked_out(
     # scipy takes half a second to import: here, off the loop, and not for whoever never analyses.
     from gameday.run.work_out import work_out  # noqa: PLC0415
 
-    return work_out(kept, platform, series, missing, now)
+    try:
+        return work_out(kept, platform, series, missing, now)
+    except Exception as error:
+        # A sum that went wrong must not cost a run its verdict.
+        raise AnalysisError(f"it could not be worked out: {type(error).__name__}: {error}") from error
 
 
 def _record(finding: Finding) -> FindingRecord:
