@@ -57,6 +57,7 @@ COMMANDS: dict[str, Entry] = {
     "resume": Entry("gameday.cli.halt", "Release the safety lever: runs may start again.", _RUN),
     "note": Entry("gameday.cli.history", "Write into a run's record what you see or do.", _RUN),
     "history": Entry("gameday.cli.history", "List the runs that there were, and how they ended.", _LEARN),
+    "compare": Entry("gameday.cli.compare", "Set two runs side by side.", _LEARN),
     "report": Entry("gameday.cli.report", "Write the report of a run again.", _LEARN),
     "analyse": Entry("gameday.cli.analyse", "Work out again what an ended run teaches.", _LEARN),
     "actions": Entry("gameday.cli.actions", "List, assign and close what is to be done.", _LEARN),

@@ -26,8 +26,10 @@ _TELLING: Final = frozenset(
 )
 
 
-def _direction(platform: Platform, plan: Plan) -> Callable[[str], Worse]:
-    known: dict[str, Worse] = {watch.name: worse_of(watch) for watch in plan.watches}
+def direction(platform: Platform, plan: Plan | None) -> Callable[[str], Worse]:
+    """Says of a signal in which direction it gets worse: by what it measures, or by its limits."""
+    watches = plan.watches if plan is not None else ()
+    known: dict[str, Worse] = {watch.name: worse_of(watch) for watch in watches}
     for signal in platform.prometheus.signals:
         if signal.measures is not None:
             known[signal.name] = "lower" if signal.measures in _LOWER_IS_WORSE else "higher"
@@ -40,7 +42,7 @@ def work_out(
     """The analysis of a run from its record and its series. Takes time; waits for nothing."""
     windows, plan = kept.windows, kept.plan
     named = {window.name: window for window in windows}
-    worse_when = _direction(platform, plan)
+    worse_when = direction(platform, plan)
     table = Table(series)
     found = effects(series, windows, worse_when)
     since = window("since", windows[1].begin, windows[2].end) if windows else None
