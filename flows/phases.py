@@ -9,6 +9,7 @@ from pathlib import Path
 
 from prefect import flow
 
+from gameday.journal.store import Verdict
 from gameday.run.observe import Halt
 from tasks import approval, conclusion, execution, preparation, progress
 from tasks.active import ActiveRun, active
@@ -41,7 +42,11 @@ async def execute(run: str) -> Halt | None:
     await current.run.tell("phase", "Execution")
     async with progress.shown(current):
         try:
-            return await _stages(current)
+            halt = await _stages(current)
+            if halt is not None and halt.verdict is not Verdict.DISPROVED:
+                # Whatever else it is, the platform has enough to bear.
+                await current.load.stop()
+            return halt
         finally:
             # Here, not after the subflow: where Prefect's server is gone, its end takes a minute.
             await current.end_everything()

@@ -41,6 +41,7 @@ from gameday.run.watched import watched
 from gameday.safety.lease import RENEW_EVERY
 from gameday.safety.shield import shielded
 from gameday.safety.stop_report import Scope
+from gameday.safety.watchdog import Watchdog
 from gameday.settings import Settings, clock, load
 from gameday.spec.base import parse_duration
 from gameday.spec.catalogue import Catalogue
@@ -223,6 +224,10 @@ class _Carrying:
         # Started first and asked last whether it is ready: meanwhile the platform is looked at.
         watchdog = standing_by.enter_context(watched(self.run, self.settings.state_dir))
         self.current.watchdog = watchdog
+        async with self.current.load.kept():
+            await self._broken_and_watched(watchdog)
+
+    async def _broken_and_watched(self, watchdog: Watchdog) -> None:
         await pre_experiment(self.run.id)
         await watchdog.ready()
         await self.run.account(Action.RUN_STARTED, digest=self.run.plan.digest)

@@ -21,6 +21,7 @@ from gameday.run.alerts import AlertWatch
 from gameday.run.approval import Gate
 from gameday.run.context import Run, Session
 from gameday.run.last_stop import end_everything
+from gameday.run.load import LoadRun
 from gameday.run.notices import Announcer
 from gameday.run.observe import Halt, Observer
 from gameday.run.recovery import Progress
@@ -39,6 +40,7 @@ class ActiveRun:
     sampler: Sampler
     observer: Observer
     alerts: AlertWatch
+    load: LoadRun
     stage_began: datetime
     halt: Halt | None = None
     injected: bool = False  # something was, and the emergency stop has not looked since
@@ -52,17 +54,18 @@ class ActiveRun:
         """Make what the steps of ``run`` share."""
         catalogue = run.session.catalogue
         source = catalogue.platform.prometheus
+        load = LoadRun(run)
         sampler = Sampler(
             run.session.prometheus,
             run.plan.watches,
             source.job,
             source.scrape_interval,
-            probes=_probes(run.session, run.plan.namespace),
+            probes=_probes(run.session, run.plan.namespace, load),
         )
         judge = Judge(run.plan.watches, catalogue.guardrails.no_data_grace)
         standing = Standing(run, catalogue.guardrails.no_data_grace)
         observer = Observer(run, sampler, judge, Progress(run.plan.watches), standing)
-        return cls(run, announcer, sampler, observer, AlertWatch(run), run.now())
+        return cls(run, announcer, sampler, observer, AlertWatch(run), load, run.now())
 
     async def called_off(self, stage: str) -> Halt | None:
         """Why ``stage`` must not be injected, asked anew just before; None where it may be."""
@@ -105,10 +108,11 @@ class ActiveRun:
         return next(stage for stage in self.run.plan.stages if stage.name == name)
 
 
-def _probes(session: Session, namespace: str) -> Probes | None:
+def _probes(session: Session, namespace: str, load: LoadRun) -> Probes | None:
     if session.front is None:
         return None
-    return Probes(session.catalogue.platform, namespace, session.cluster, session.front)
+    platform = session.catalogue.platform
+    return Probes(platform, namespace, session.cluster, session.front, session.clock, load.results)
 
 
 _active: dict[str, ActiveRun] = {}

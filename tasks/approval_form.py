@@ -164,7 +164,8 @@ def description(request: Request, plan: Plan, note: str = "") -> str:
 
 def _takes(plan: Plan) -> str:
     recovery = format_duration(plan.recovery.timeout)
-    return f"Takes {format_duration(plan.duration)}, then recovery up to {recovery}"
+    load = f", under a load of {cell(str(plan.load))}" if plan.load is not None else ""
+    return f"Takes {format_duration(plan.duration)}, then recovery up to {recovery}{load}"
 
 
 def _stages(plan: Plan) -> list[str]:

@@ -27,6 +27,7 @@ async def validate_recovery(run: str) -> Recovered:
     if current.halt is not None:
         await current.alerts.close("the faults were ended")
     recovered = await recovery.validate(current.run, current.sampler, progress)
+    await current.load.end()
     current.run.findings.recovered = recovered
     for looks in progress.stages[-1:]:
         await comeback.tell(current.run, looks)

@@ -121,4 +121,8 @@ async def measure_baseline(run: str) -> int:
     """Judge the steady state and write down what is normal."""
     current = active(run)
     await baseline.judge_steady_state(current.run, current.sampler)
+    if (load := current.load.wanted) is not None:
+        await current.load.begin()
+        await baseline.warm_up(current.run, current.sampler, load)
+        await baseline.judge_steady_state(current.run, current.sampler)
     return len(await baseline.measure(current.run, current.sampler))

@@ -145,6 +145,13 @@ def print_plan(console: Console, plan: Plan) -> None:
     facts.add_row("Takes", f"{takes}, then recovery up to {format_duration(plan.recovery.timeout)}")
     facts.add_row("Namespace", plan.namespace)
     facts.add_row("Digest", plan.digest[:16])
+    if plan.load is not None:
+        facts.add_row("Load", f"{plan.load}, from the baseline to the end of the recovery")
+    for where, alerts in (*((one.name, one.expect_alerts) for one in plan.stages), ("", plan.expect_alerts)):
+        for one in alerts:
+            must = "must fire" if one.required else "should fire"
+            of_stage = f"in {where}" if where else "in some stage"
+            facts.add_row("Alert", f"{one} {must} within {format_duration(one.within)} {of_stage}")
     console.print(facts)
     console.print()
     _print_stages(console, plan)

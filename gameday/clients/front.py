@@ -70,7 +70,8 @@ class FrontDoor:
             follow_redirects=False,
             trust_env=bool(url) and not is_loopback(self.url),
             timeout=LONGEST_TIMEOUT.total_seconds(),
-            limits=httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS),
+            # No limit: who waits for a connection would make a closed loop of an open one.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=_CONNECTIONS),
         )
 
     async def __aenter__(self) -> Self:

@@ -9,16 +9,19 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
 from gameday.clients.front import Answer, FrontDoor, NoAnswer
 from gameday.clients.kubernetes import Cluster
 from gameday.clients.types import Pod, Workload
+from gameday.clock import Clock
 from gameday.errors import OutsideError
 from gameday.monitor.judge import Reading
+from gameday.monitor.load import LoadResults
 from gameday.monitor.watch import Watch
+from gameday.spec.load import LoadMeasure
 from gameday.spec.platform import Platform
 from gameday.spec.probes import HttpProbe, KubernetesProbe
 
@@ -33,6 +36,8 @@ class Probes:
     namespace: str
     cluster: Cluster
     front: FrontDoor
+    clock: Clock
+    load: LoadResults = field(default_factory=LoadResults)
 
     async def look(self, watch: Watch, expected: Sequence[str]) -> list[Reading]:
         """The readings of one watch, for each of ``expected`` one. Never raises for what is asked."""
@@ -40,7 +45,17 @@ class Probes:
             return [await self._http(watch.name, watch.http)]
         if watch.kubernetes is not None:
             return await self._kubernetes(watch.name, watch.kubernetes, expected)
-        return []
+        return self._load(watch, watch.load) if watch.load is not None else []
+
+    def _load(self, watch: Watch, measure: LoadMeasure) -> list[Reading]:
+        """What the load was lately; nothing before it begins, and nothing unknown that nobody judges."""
+        if self.load.began is None:
+            return []
+        value = None if self.load.ended else self.load.lately(measure, self.clock.now())
+        if value is not None:
+            return [Reading(watch.name, "", value)]
+        why = "the load has ended" if self.load.ended else "nothing of the load was settled lately"
+        return [Reading(watch.name, "", None, why)] if watch.expect is not None else []
 
     async def _http(self, name: str, probe: HttpProbe) -> Reading:
         answers = await asyncio.gather(*(self.front.ask(probe) for _ in range(probe.requests)))

@@ -9,16 +9,17 @@ mean of all services, and unknown as soon as one of them is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from itertools import chain, count
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
 from gameday.spec.base import Duration, Limit, Model
 from gameday.spec.experiment import Experiment, Probe
 from gameday.spec.guardrails import Guardrails, Scope, Threshold
+from gameday.spec.load import LoadMeasure
 from gameday.spec.platform import Platform
 from gameday.spec.probes import HttpProbe, KubernetesProbe
 
@@ -30,6 +31,7 @@ class Watch(Model):
     query: Annotated[str, Field(description='PromQL; "" where something else is asked')] = ""
     http: HttpProbe | None = None
     kubernetes: KubernetesProbe | None = None
+    load: LoadMeasure | None = None
     unit: str = ""
     expect: Limit | None = None
     tolerate: Limit | None = None
@@ -52,6 +54,7 @@ def _probe_watch(probe: Probe, platform: Platform) -> Watch:
             "query": signal.query if signal else probe.query or "",
             "http": probe.http,
             "kubernetes": probe.kubernetes,
+            "load": probe.load,
             "unit": probe.unit or (signal.unit if signal else _unit(probe)),
             "expect": probe.expect,
             "tolerate": probe.tolerate or probe.expect,
@@ -61,7 +64,19 @@ def _probe_watch(probe: Probe, platform: Platform) -> Watch:
     )
 
 
+_LOAD_UNITS: Final[dict[LoadMeasure, str]] = {
+    "success": "ratio",
+    "p50": "s",
+    "p95": "s",
+    "p99": "s",
+    "rate": "requests/s",
+    "dropped": "",
+}
+
+
 def _unit(probe: Probe) -> str:
+    if probe.load is not None:
+        return _LOAD_UNITS[probe.load]
     if probe.http is not None:
         return "s" if probe.http.measures == "latency" else "ratio"
     return "ratio" if probe.kubernetes is not None and probe.kubernetes.measures == "share" else ""
@@ -82,13 +97,24 @@ def _threshold_watch(threshold: Threshold, platform: Platform) -> Watch:
     )
 
 
-def watches(experiment: Experiment, platform: Platform, guardrails: Guardrails) -> tuple[Watch, ...]:
+def watches(
+    experiment: Experiment, platform: Platform, guardrails: Guardrails, *, load: bool = False
+) -> tuple[Watch, ...]:
     """Every signal that a run of ``experiment`` looks at.
 
-    A threshold joins the probe with the same query, so that one reading serves both.
+    A threshold joins the probe with the same query, so that one reading serves both. What a ``load`` tells
+    is looked at whether a probe judges it or not.
     """
     probes = [_probe_watch(probe, platform) for probe in experiment.steady_state]
-    return _joined(probes, platform, guardrails)
+    found = _joined(probes, platform, guardrails)
+    return (*found, *_of_load(found)) if load else found
+
+
+def _of_load(found: Sequence[Watch]) -> Iterator[Watch]:
+    judged = {watch.load for watch in found}
+    for measure, unit in _LOAD_UNITS.items():
+        if measure not in judged:
+            yield Watch(name=_free(f"load-{measure}", found), load=measure, unit=unit)
 
 
 def threshold_watches(platform: Platform, guardrails: Guardrails) -> tuple[Watch, ...]:

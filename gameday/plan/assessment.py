@@ -20,6 +20,7 @@ from gameday.safety.risk import History, Risk, Subject, assess, demand
 from gameday.spec.catalogue import Catalogue
 from gameday.spec.experiment import Experiment
 from gameday.spec.guardrails import Demand
+from gameday.spec.load import Load
 from gameday.spec.platform import Environment, Service
 
 
@@ -34,6 +35,11 @@ class Setting:
     stages: Sequence[PlannedStage]
     everything: Sequence[PlannedPod]
     begins: datetime
+
+    @property
+    def load(self) -> Load | None:
+        """What the run itself would send: the experiment's own, or what every run there sends."""
+        return self.experiment.load or self.environment.load
 
     @property
     def ends(self) -> datetime:
@@ -111,6 +117,7 @@ def _by_itself(setting: Setting) -> Iterator[Violation]:
     yield from rules.strangers(setting.stages)
     yield from blast_radius(setting.hits, guardrails, environment)
     yield from occasion.category(guardrails, environment, setting.experiment.category)
+    yield from occasion.load(guardrails, setting.environment, setting.load)
     yield from occasion.durations(guardrails, takes(setting.stages))
     yield from occasion.moment(guardrails, environment, setting.begins, setting.ends)
     services = [service.name for service in setting.services]

@@ -296,7 +296,8 @@ async def build(
     builder = _Builder(catalogue, experiment, environment, run, pods)
     stages = builder.stages(duration)
     history = await last_time(journal, experiment.name, environment.name, run)
-    found = await assessed(builder.setting(stages, now), cluster, history)
+    setting = builder.setting(stages, now)
+    found = await assessed(setting, cluster, history)
     return Plan.model_validate(
         {
             "run": run,
@@ -313,9 +314,12 @@ async def build(
             "duration": takes(stages),
             "baseline": experiment.baseline,
             "recovery": experiment.recovery,
-            "watches": watches(experiment, catalogue.platform, catalogue.guardrails),
+            "watches": watches(
+                experiment, catalogue.platform, catalogue.guardrails, load=setting.load is not None
+            ),
             "stages": stages,
             "expectAlerts": experiment.expect_alerts,
+            "load": setting.load,
             "refusals": (*builder.refusals(stages, sorted(wanted)), *found.refusals),
             "warnings": tuple(builder.warnings(stages)),
             "violations": found.violations,

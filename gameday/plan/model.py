@@ -18,6 +18,7 @@ from gameday.spec.base import Duration, Model
 from gameday.spec.experiment import Recovery
 from gameday.spec.gradual import Step
 from gameday.spec.guardrails import Demand
+from gameday.spec.load import Load
 from gameday.spec.showing import Showing
 
 
@@ -98,6 +99,7 @@ class Plan(Model):
     watches: tuple[Watch, ...]
     stages: tuple[PlannedStage, ...]
     expect_alerts: tuple[ExpectedAlert, ...] = ()
+    load: Load | None = None
     refusals: tuple[str, ...]
     warnings: tuple[str, ...]
     violations: tuple[Violation, ...] = ()

@@ -14,7 +14,7 @@ from typing import Final
 
 from gameday.analysis.baseline import Baseline, summarise
 from gameday.clients.prometheus import RangeReading
-from gameday.errors import RefusedError
+from gameday.errors import RefusedError, StoppedError
 from gameday.journal.store import Observation
 from gameday.monitor.judge import Reading, State, unmet
 from gameday.monitor.sampler import Sampler, seen
@@ -22,6 +22,7 @@ from gameday.monitor.watch import Watch
 from gameday.run.context import Run
 from gameday.run.reasons import grouped
 from gameday.spec.base import format_duration
+from gameday.spec.load import Load
 
 # Prometheus answers at most 11,000 points a series; this keeps far below for any window.
 _MOST_POINTS: Final = 300
@@ -47,7 +48,7 @@ async def judge_steady_state(run: Run, sampler: Sampler) -> None:
 
 
 def _services(run: Run) -> int:
-    return len({service for services in run.findings.services.values() for service in services})
+    return len({service for services in run.findings.services.values() for service in services if service})
 
 
 async def measure(run: Run, sampler: Sampler) -> list[Baseline]:
@@ -56,7 +57,8 @@ async def measure(run: Run, sampler: Sampler) -> list[Baseline]:
     What is not asked of Prometheus has no past: it is looked at for a while first. Raises
     ``RefusedError`` where a signal has no data in the window.
     """
-    window = run.plan.baseline
+    load = run.plan.load
+    window = min(run.plan.baseline, load.warm_up) if load is not None else run.plan.baseline
     step = max(run.session.catalogue.platform.prometheus.scrape_interval, window / _MOST_POINTS)
     step = timedelta(seconds=max(1, round(step.total_seconds())))
     end = run.now()
@@ -86,6 +88,23 @@ async def measure(run: Run, sampler: Sampler) -> list[Baseline]:
     return found
 
 
+async def warm_up(run: Run, sampler: Sampler, load: Load) -> None:
+    """Let the load act for a while, and see that the platform bears it.
+
+    Raises ``RefusedError`` where it takes the platform past a guardrail, ``StoppedError`` where the run
+    is called off meanwhile.
+    """
+    limits = [watch.model_copy(update={"expect": None}) for watch in run.plan.watches]
+    end = run.now() + load.warm_up
+    while run.now() < end:
+        await run.session.clock.sleep(run.session.catalogue.platform.prometheus.sample_interval)
+        readings = [one for one in await sampler.look() if one.value is not None]
+        if past := grouped(unmet(limits, readings)):
+            raise RefusedError("The platform does not bear the load, without any fault", past)
+        if run.leases is not None and (lost := run.leases.why_lost()):
+            raise StoppedError(lost)
+
+
 async def _of_probes(run: Run, sampler: Sampler) -> tuple[list[Baseline], list[str]]:
     """What is normal for what has no past, and for which of it nobody knows."""
     watches = sampler.beside
@@ -103,7 +122,7 @@ async def _of_probes(run: Run, sampler: Sampler) -> tuple[list[Baseline], list[s
     missing = [
         f"{watch.name}: no baseline over {format_duration(_PROBED)} (never a value)"
         for watch in watches
-        if not any(name == watch.name for name, _ in values)
+        if watch.expect is not None and not any(name == watch.name for name, _ in values)
     ]
     return [one for one in found if one is not None], missing
 

@@ -20,6 +20,8 @@ from gameday.safety.lease import LAST_HIT, WAITS, Target, is_run_lease, target_l
 from gameday.safety.lever import read
 from gameday.spec.base import format_duration
 from gameday.spec.guardrails import Guardrails, Hours
+from gameday.spec.load import Load
+from gameday.spec.platform import Environment
 
 _RELEASED: Final = "a released lever: gameday resume"
 _HOURS: Final = "when runs may take place"
@@ -33,6 +35,22 @@ def category(guardrails: Guardrails, environment: str, category: str) -> Iterato
         if rule.category == category and environment not in rule.environments:
             what = f"where {category} experiments may run"
             yield Violation("categories", what, environment, " or ".join(rule.environments))
+
+
+def load(guardrails: Guardrails, environment: Environment, wanted: Load | None) -> Iterator[Violation]:
+    """Whether a run may send this much there: as the rules say, or as the environment itself declares."""
+    if wanted is None:
+        return
+    holding = [
+        rule for rule in guardrails.load if not rule.environments or environment.name in rule.environments
+    ]
+    limits = [rule.requests_per_second for rule in holding]
+    if not limits and environment.load is not None:
+        limits = [environment.load.requests_per_second]
+    if not limits or wanted.requests_per_second > min(limits):
+        what = f"load that a run may bring to {environment.name}"
+        limit = f"{min(limits):g} requests/s" if limits else "none: no rule names it, and it declares none"
+        yield Violation("load.requestsPerSecond", what, f"{wanted.requests_per_second:g} requests/s", limit)
 
 
 def durations(guardrails: Guardrails, takes: timedelta) -> Iterator[Violation]:

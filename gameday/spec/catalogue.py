@@ -192,6 +192,7 @@ def _is_suite(path: Path) -> bool:
 
 _RULES_OF_ENVIRONMENTS: Final = (
     "gaps",
+    "load",
     "blastRadius",
     "protected",
     "destructive",

@@ -24,6 +24,7 @@ from gameday.spec.gradual import (
     wrong_path,
     wrong_strengths,
 )
+from gameday.spec.load import Load, LoadMeasure
 from gameday.spec.probes import HttpProbe, KubernetesProbe
 from gameday.spec.showing import Showing
 
@@ -46,6 +47,7 @@ class Probe(Model):
     signal: Annotated[Name, Field(description="a signal of platform.yaml, instead of a query")] | None = None
     http: Annotated[HttpProbe, Field(description="requests to the environment's url, instead")] | None = None
     kubernetes: Annotated[KubernetesProbe, Field(description="objects of the cluster, instead")] | None = None
+    load: Annotated[LoadMeasure, Field(description="what the run's own load tells, instead")] | None = None
     expect: Limit
     tolerate: Limit | None = None
     breach_for: Annotated[Duration, Field(alias="for")] = timedelta(seconds=10)
@@ -59,8 +61,14 @@ class Probe(Model):
 
     def mistakes(self) -> Iterator[Mistake]:
         """It asks one thing."""
-        if sum(source is not None for source in (self.query, self.signal, self.http, self.kubernetes)) != 1:
-            yield (), "give either a query or a signal of platform.yaml, or http or kubernetes, and only one"
+        sources = (self.query, self.signal, self.http, self.kubernetes, self.load)
+        if sum(source is not None for source in sources) != 1:
+            words = (
+                "give either a query or a signal of platform.yaml, or http, kubernetes or load, and only one"
+            )
+            yield (), words
+        if self.load is not None and self.services:
+            yield ("services",), "the load is of no service"
         if self.http is not None and self.services:
             yield ("services",), "a request has one service at most: http.service"
 
@@ -69,6 +77,8 @@ class Probe(Model):
         """Where its values come from, for people."""
         if self.signal is not None:
             return f"signal {self.signal}"
+        if self.load is not None:
+            return f"{self.load} of the load"
         if self.http is not None:
             return f"{self.http.measures} of {self.http}"
         return str(self.kubernetes or self.query)
@@ -192,6 +202,7 @@ class Experiment(Model):
     expect_alerts: Annotated[
         tuple[ExpectedAlert, ...], Field(description="alerts that must fire in some stage")
     ] = ()
+    load: Annotated[Load, Field(description="requests that the run itself sends")] | None = None
 
     def mistakes(self) -> Iterator[Mistake]:
         """Names are told apart by what they name."""

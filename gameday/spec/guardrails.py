@@ -249,6 +249,13 @@ class Freeze(Model):
         return self.first <= ends.astimezone(zone).date() and begins.astimezone(zone).date() <= self.last
 
 
+class LoadRule(Model):
+    """How much load an experiment may bring along; where no rule holds, none but the environment's own."""
+
+    requests_per_second: Annotated[float, Field(gt=0, description="at most")]
+    environments: Environments = ()
+
+
 class Gap(Model):
     """How long a service is left alone after a run that hit it."""
 
@@ -311,6 +318,7 @@ class Guardrails(Model):
     max_fault_duration: Duration = timedelta(minutes=30)
     max_run_duration: Duration = timedelta(hours=1)
     gaps: tuple[Gap, ...] = ()
+    load: tuple[LoadRule, ...] = ()
     namespaces: Namespaces = Namespaces()
     blast_radius: tuple[BlastRadius, ...] = ()
     strength: Strength = Strength()

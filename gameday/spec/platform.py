@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, field_validator
 
 from gameday.errors import UsageError
 from gameday.spec.base import Duration, Mistake, Model, Name, check_promql, given_twice, nearest
+from gameday.spec.load import Load
 from gameday.spec.twin import ServiceTwin, Traffic
 
 
@@ -147,6 +148,9 @@ class Environment(Model):
         ]
         | None
     ) = None
+    load: Annotated[Load, Field(description="what every run here sends, where nobody else does")] | None = (
+        None
+    )
     channel: Annotated[str, Field(pattern=r"^#[a-z0-9._-]+$")]
     must_notify: Annotated[bool, Field(description="a run that cannot tell the channel does not start")] = (
         False

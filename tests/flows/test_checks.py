@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 async def carried_out(
-    directory: Path, probes: Sequence[dict[str, Any]], stage: dict[str, Any]
+    directory: Path, probes: Sequence[dict[str, Any]], stage: dict[str, Any], **more: Any
 ) -> tuple[str, str, list[Event], list[Observation]]:
     """Run one stage with these probes: how it ended, why, what was told, what was seen."""
     experiment = {
@@ -51,6 +52,7 @@ async def carried_out(
         "steadyState": list(probes),
         "stages": [{"name": "one", "duration": "60s", **stage}],
         "recovery": {"timeout": "3m", "stableFor": "5s"},
+        **more,
     }
     with (directory / "trial.yaml").open("w") as file:
         YAML(typ="safe").dump(experiment, file)
@@ -106,3 +108,29 @@ async def test_a_fault_of_which_nobody_is_told_disproves_what_said_that_somebody
     took = {one.alert: one.took for one in seen if one.expected}
     assert took["ServiceDown"] is not None
     assert took["PodRestarting"] is None
+
+
+async def test_a_load_that_suffers_disproves_the_hypothesis_and_ends_with_the_run(
+    sandbox: Sandbox, directory: Path
+) -> None:
+    load = {"path": "/api/v1/records", "requestsPerSecond": 5, "warmUp": "10s", "timeout": "1s"}
+    probes = [
+        {"name": "users", "load": "success", "expect": ">= 0.99", "tolerate": ">= 0.9", "for": "5s"},
+        {"name": "availability", "signal": "availability", "expect": ">= 0.9", "tolerate": ">= 0"},
+    ]
+    faults = [{"target": "api-gateway", "kind": "NetworkChaos", "spec": SLOW}]
+    name, why, events, seen = await carried_out(directory, probes, {"faults": faults}, load=load)
+    assert name == "Disproved", why
+    assert why.startswith("users 0")
+    told = [event for event in events if event.kind == "load"]
+    assert [event.message.partition(":")[0] for event in told] == ["Load begins", "Load ended"]
+    began, ended = (event.at for event in told)
+    assert told[1].data["sent"] == pytest.approx(5 * (ended - began).total_seconds(), abs=2)
+    assert told[1].data["unanswered"] > 0
+    recovered = next(event for event in events if event.kind == "recovery")
+    assert began < next(event.at for event in events if event.kind == "baseline")
+    assert ended <= recovered.at
+    signals = {one.signal for one in seen if one.stage == "one"}
+    assert signals >= {"users", "load-p50", "load-p95", "load-p99", "load-rate", "load-dropped"}
+    assert ("load-p95", "") in {(one.signal, one.service) for one in baselines(events)}
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("load ")]

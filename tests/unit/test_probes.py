@@ -32,7 +32,7 @@ async def asking(sandbox: Sandbox) -> AsyncIterator[tuple[Probes, RemoteClock]]:
     """Ask ``sandbox`` meanwhile."""
     clock, url = RemoteClock(f"{sandbox.url}/control/clock"), load().platform_url
     async with Cluster.connect(clock=clock) as cluster, FrontDoor(url, clock=clock) as front:
-        yield Probes(PLATFORM, NAMESPACE, cluster, front), clock
+        yield Probes(PLATFORM, NAMESPACE, cluster, front, clock), clock
 
 
 def watch(services: tuple[str, ...] = (), **asked: Any) -> Watch:
@@ -98,7 +98,7 @@ async def test_what_is_not_there_or_cannot_be_asked_is_unknown(
         assert reading.unknown == "there is no Deployment to look at"
         (reading,) = await probes.look(watch(kubernetes=none), ("redis",))
         assert (reading.service, reading.unknown) == ("redis", "there is no Deployment of it")
-        elsewhere = Probes(PLATFORM, "of-nobody", probes.cluster, probes.front)
+        elsewhere = Probes(PLATFORM, "of-nobody", probes.cluster, probes.front, probes.clock)
         (reading,) = await elsewhere.look(watch(kubernetes={"kind": "Pod"}), ())
         assert reading.value is None
 
