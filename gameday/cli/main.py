@@ -38,6 +38,7 @@ COMMANDS: dict[str, Entry] = {
     "list": Entry("gameday.cli.catalogue", "List the experiments there are.", _LOOK),
     "show": Entry("gameday.cli.show", "Show an experiment, or a run with all that is known of it.", _LOOK),
     "validate": Entry("gameday.cli.catalogue", "Check experiment files; tells every mistake at once.", _LOOK),
+    "import": Entry("gameday.cli.importing", "Make an experiment of manifests of Chaos Mesh.", _LOOK),
     "plan": Entry("gameday.cli.plan", "Show exactly what a run would do, and what would be refused.", _LOOK),
     "health": Entry(
         "gameday.cli.health", "Check the platform before a run (pre) or after one (post).", _LOOK

@@ -121,7 +121,10 @@ class Catalogue:
 
     def load(self, path: Path) -> Experiment:
         """The experiment in ``path``, held against the platform. Raises ``DeclarationError``."""
-        document = read(path)
+        return self.checked(read(path))
+
+    def checked(self, document: Document) -> Experiment:
+        """The same of a document, which may not be written yet."""
         return parse(document, Experiment, self._around(document))
 
     def load_suite(self, path: Path) -> Suite:

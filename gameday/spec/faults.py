@@ -28,6 +28,12 @@ class PodChaosSpec(ChaosSpec):
     grace_period: Annotated[int, Field(ge=0, description="seconds")] | None = None
     container_names: tuple[str, ...] | None = None
 
+    def mistakes(self) -> Iterator[Mistake]:
+        """A container must have a name."""
+        yield from super().mistakes()
+        if self.action == "container-kill" and not self.container_names:
+            yield ("action",), "action container-kill needs the key containerNames"
+
 
 # More is more than stress-ng can run.
 Workers = Annotated[int, Field(ge=1, le=8192)]

@@ -53,3 +53,8 @@ APPROVED: Final = "gameday/approved"
 def plural(kind: str) -> str:
     """The name of ``kind`` in a URL."""
     return f"{kind.lower()}s" if kind in ORCHESTRATION_KINDS else kind.lower()
+
+
+def member(kind: str) -> str:
+    """Where the spec of a fault of ``kind`` stands in a Schedule and in a template of a Workflow."""
+    return f"{kind.removesuffix('Chaos').lower()}Chaos"

@@ -6,7 +6,7 @@ other, is the catalogue's business.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -46,11 +46,12 @@ class Document:
 
     path: Path
     data: CommentedMap
+    first_line: int = 1
 
     def problem(self, location: Location, message: str) -> Problem:
         """A ``Problem`` at ``location``; parts of it that the file does not have are passed over."""
         node: Any = self.data
-        line, keys = 1, []
+        line, keys = self.first_line, []
         for step in location:
             inside_map = isinstance(node, CommentedMap) and step in node
             inside_list = isinstance(node, CommentedSeq) and isinstance(step, int) and step < len(node)
@@ -69,14 +70,44 @@ class Document:
 
 def read(path: Path) -> Document:
     """Read ``path`` as one YAML mapping. Raises ``DeclarationError`` where that is not possible."""
+    return document(path, _text(path))
+
+
+def document(path: Path, text: str) -> Document:
+    """``text`` as the mapping that ``path`` holds, or is to hold. Raises ``DeclarationError``."""
+    data = _parsed(path, text, _loaded)
+    if not isinstance(data, CommentedMap):
+        raise DeclarationError(f"{path}: not a mapping", (f"{path}:1: expected keys and values",))
+    _check_size(path, data)
+    return Document(path, data)
+
+
+def read_all(path: Path) -> list[Document]:
+    """Read every YAML document of ``path``; empty ones are passed over. Raises ``DeclarationError``."""
+    found = []
+    for data in _parsed(path, _text(path), lambda text: list(YAML(typ="rt").load_all(text))):
+        if data is None:
+            continue
+        if not isinstance(data, CommentedMap):
+            line = data.lc.line + 1 if isinstance(data, CommentedSeq) else 1
+            raise DeclarationError(f"{path}: not a mapping", (f"{path}:{line}: expected keys and values",))
+        _check_size(path, data)
+        found.append(Document(path, data, first_line=data.lc.line + 1))
+    return found
+
+
+def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise DeclarationError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise DeclarationError(f"{path}: cannot be read as UTF-8 text ({error})") from None
+
+
+def _parsed(path: Path, text: str, load: Callable[[str], Any]) -> Any:
     try:
-        data = _loaded(text)
+        return load(text)
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         words = " ".join(str(error.problem or error.context or error).split())
@@ -87,8 +118,9 @@ def read(path: Path) -> Document:
         # An explicit tag (``!!bool maybe``) makes ruamel's constructors raise whatever comes.
         words = " ".join(str(error).split())
         raise DeclarationError(f"{path}: not valid YAML ({type(error).__name__}: {words})") from None
-    if not isinstance(data, CommentedMap):
-        raise DeclarationError(f"{path}: not a mapping", (f"{path}:1: expected keys and values",))
+
+
+def _check_size(path: Path, data: CommentedMap) -> None:
     try:
         values = _values(data, (), {})
     except UnicodeEncodeError as error:
@@ -96,7 +128,6 @@ def read(path: Path) -> Document:
         raise DeclarationError(f"{path}: {half!r} is half a character: no text can hold it") from None
     if values > _MOST_VALUES:
         raise DeclarationError(f"{path}: its anchors make it larger than {_MOST_VALUES} values, or endless")
-    return Document(path, data)
 
 
 @lru_cache(maxsize=16)  # a command reads the same platform.yaml three times; nobody changes what was read

@@ -1,0 +1,475 @@
+"""What teams wrote for Chaos Mesh becomes an experiment, and what became of each part of it is said."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from gameday.cli.main import run
+from gameday.errors import ExitCode, UsageError
+from gameday.spec.catalogue import Catalogue, default_directory
+from gameday.spec.experiment import Experiment
+from gameday.spec.importing.experiment import imported, read_manifests
+from gameday.spec.kinds import FAULT_KINDS, member
+from sandbox.chaosmesh.kinds import FAULT_KINDS as SERVED
+from sandbox.chaosmesh.webhook import default_spec, spec_faults
+from tests.unit.test_fuzz_declarations import VALUES, places
+from tests.unit.test_spec_examples import DOCUMENTED
+
+Capture = pytest.CaptureFixture[str]
+
+NAMESPACE = "pyairtable-staging"
+GATEWAY = {"namespaces": [NAMESPACE], "labelSelectors": {"app": "api-gateway", "tier": "backend"}}
+AUTH = {"namespaces": [NAMESPACE], "labelSelectors": {"app": "auth-service", "tier": "backend"}}
+
+
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A catalogue without experiments, in force; manifests lie beside it."""
+    where = tmp_path / "experiments"
+    where.mkdir()
+    for name in ("platform.yaml", "guardrails.yaml"):
+        shutil.copy(default_directory() / name, where)
+    monkeypatch.setenv("GAMEDAY_EXPERIMENTS", str(where))
+    return where
+
+
+def manifest(directory: Path, *objects: Any, name: str = "chaos.yaml") -> Path:
+    """A file of manifests: mappings, or text as it is."""
+    path = directory.parent / name
+    with path.open("w", encoding="utf-8") as file:
+        for one in objects:
+            if isinstance(one, str):
+                file.write(dedent(one).lstrip())
+            else:
+                file.write("---\n")
+                YAML(typ="safe").dump(one, file)
+    return path
+
+
+def an_object(kind: str, spec: Any, name: str = "trial", **metadata: Any) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": "chaos-engineering", **metadata}
+    return {"apiVersion": "chaos-mesh.org/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def kill(selector: Any = GATEWAY, **more: Any) -> dict[str, Any]:
+    return {"selector": selector, "mode": "one", "action": "pod-kill", **more}
+
+
+def slow(selector: Any = AUTH, **more: Any) -> dict[str, Any]:
+    return {"selector": selector, "mode": "all", "action": "delay", "delay": {"latency": "200ms"}, **more}
+
+
+def template(name: str, kind: str, spec: Any = None, **more: Any) -> dict[str, Any]:
+    return {"name": name, "templateType": kind, **({member(kind): spec} if spec else {}), **more}
+
+
+def workflow(*templates: dict[str, Any], name: str = "flow") -> dict[str, Any]:
+    return an_object("Workflow", {"entry": templates[0]["name"], "templates": list(templates)}, name)
+
+
+def experiment(directory: Path, *objects: Any, options: tuple[str, ...] = ()) -> Experiment:
+    """The experiment that the command makes of the objects; it passes validation."""
+    before = set(directory.iterdir())
+    assert run(["import", str(manifest(directory, *objects)), *options]) == ExitCode.HELD
+    (path,) = set(directory.iterdir()) - before
+    catalogue = Catalogue(directory)
+    assert catalogue.check(path) == []
+    return catalogue.load(path)
+
+
+def in_short(found: Experiment) -> list[tuple[str, int, int, list[str]]]:
+    """Of each stage its name, how long it lasts and settles in seconds, and the kinds of its faults."""
+    return [
+        (
+            stage.name,
+            round(stage.duration.total_seconds()),
+            round(stage.settle.total_seconds()),
+            [fault.kind for fault in stage.faults],
+        )
+        for stage in found.stages
+    ]
+
+
+# --- What is planned is what was written.
+
+
+def planned(directory: Path, name: str, capsys: Capture) -> list[list[dict[str, Any]]]:
+    """The specs of the objects that a plan would create, stage by stage."""
+    capsys.readouterr()
+    assert run(["plan", name, "-o", "json", "--experiments", str(directory)]) in {0, ExitCode.REFUSED}
+    plan = json.loads(capsys.readouterr().out)
+    return [[fault["chaosObject"]["spec"] for fault in stage["faults"]] for stage in plan["stages"]]
+
+
+def defaulted(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """``spec`` as it stands in the cluster, once the webhook has filled in what it leaves out."""
+    whole = copy.deepcopy(spec)
+    default_spec(kind, whole, NAMESPACE)
+    return whole
+
+
+@pytest.mark.usefixtures("shared_sandbox")
+def test_the_plan_of_an_imported_experiment_makes_the_same_objects(directory: Path, capsys: Capture) -> None:
+    specs = {
+        name: (kind, {**YAML(typ="safe").load(dedent(spec)), "selector": GATEWAY, "duration": "45s"})
+        for name, (kind, spec) in DOCUMENTED.items()
+        if "remoteCluster" not in spec
+    }
+    specs["partition"] = (
+        "NetworkChaos",
+        {
+            "selector": AUTH,
+            "mode": "all",
+            "action": "partition",
+            "direction": "both",
+            "target": {"selector": GATEWAY, "mode": "one"},
+            "duration": "1m30s",
+        },
+    )
+    specs["no service"] = (
+        "PodChaos",
+        kill({**GATEWAY, "expressionSelectors": [{"key": "x", "operator": "Exists"}]}, duration="10s"),
+    )
+    objects = [an_object(kind, spec, name) for name, (kind, spec) in specs.items()]
+    experiment(directory, *objects, options=("--name", "all-of-them"))
+    made = planned(directory, "all-of-them", capsys)
+    assert len(made) == len(specs)
+    for (name, (kind, spec)), [found] in zip(specs.items(), made, strict=True):
+        assert defaulted(kind, found) == defaulted(kind, spec), name
+
+
+# --- Stages.
+
+
+def test_a_workflow_becomes_stages_in_its_order_with_what_is_parallel_in_one(directory: Path) -> None:
+    found = experiment(
+        directory,
+        workflow(
+            template("entry", "Serial", children=["first", "pause", "both"]),
+            template("first", "PodChaos", kill(), deadline="30s"),
+            template("pause", "Suspend", deadline="45s"),
+            template("both", "Parallel", children=["slow", "more"]),
+            template("slow", "NetworkChaos", slow(), deadline="2m"),
+            template("more", "PodChaos", kill(AUTH), deadline="2m"),
+        ),
+    )
+    assert in_short(found) == [
+        ("first", 30, 45, ["PodChaos"]),
+        ("slow-and-more", 120, 0, ["NetworkChaos", "PodChaos"]),
+    ]
+    assert [fault.model_dump()["target"] for fault in found.stages[1].faults] == ["auth-service"] * 2
+
+
+def test_faults_that_overlap_act_together_and_what_that_changes_is_said(
+    directory: Path, capsys: Capture
+) -> None:
+    found = experiment(
+        directory,
+        workflow(
+            template("entry", "Parallel", children=["long", "row"], deadline="90s"),
+            template("long", "NetworkChaos", slow(), deadline="3m"),
+            template("row", "Serial", children=["wait", "late"]),
+            template("wait", "Suspend", deadline="1m"),
+            template("late", "PodChaos", kill(), deadline="20s"),
+        ),
+    )
+    assert in_short(found) == [("long-and-more", 90, 0, ["NetworkChaos", "PodChaos"])]
+    told = capsys.readouterr().err
+    assert (
+        "late began 1m later and lasted 20s; the faults of a stage act together, this one for 1m30s" in told
+    )
+
+
+def test_single_faults_follow_each_other_unless_they_are_to_act_together(
+    directory: Path, capsys: Capture
+) -> None:
+    objects = [an_object("PodChaos", kill(duration="20s"), "a"), an_object("NetworkChaos", slow(), "b")]
+    found = experiment(directory, *objects)
+    assert in_short(found) == [("a", 20, 0, ["PodChaos"]), ("b", 300, 0, ["NetworkChaos"])]
+    told = capsys.readouterr().err
+    assert "NetworkChaos b follows what stands before it" in told
+    assert "it had no end: here every fault ends, this one after 5m" in told
+    options = ("--name", "at-once", "--together")
+    assert len(experiment(directory, *objects, options=options).stages) == 1
+
+
+@pytest.mark.parametrize(
+    ("times", "frequency"),
+    [
+        ("@every 12h", "weekly"),
+        ("0 3 * * *", "weekly"),
+        ("0 3 * * 1-5", "weekly"),
+        ("@every 336h", "every-second-week"),
+        ("@monthly", "monthly"),
+        ("0 3 1 */3 *", "quarterly"),
+        ("@yearly", "on-demand"),
+    ],
+)
+def test_the_times_of_a_schedule_become_how_often_it_should_be_run(
+    directory: Path, capsys: Capture, times: str, frequency: str
+) -> None:
+    spec = {"schedule": times, "type": "PodChaos", "podChaos": kill()}
+    more = {"historyLimit": 2, "concurrencyPolicy": "Forbid"}
+    paused = an_object("Schedule", spec | more, annotations={"experiment.chaos-mesh.org/pause": "true"})
+    found = experiment(directory, paused)
+    assert found.frequency == frequency
+    told = capsys.readouterr().err
+    for words in (
+        f"{times!r} became frequency {frequency}",
+        "historyLimit",
+        "concurrencyPolicy",
+        "is paused",
+    ):
+        assert words in told
+
+
+def test_a_scheduled_workflow_and_what_cannot_be_carried_out_are_said(
+    directory: Path, capsys: Capture
+) -> None:
+    inner = workflow(
+        template("entry", "Serial", children=["look", "break"]),
+        template("look", "Task", conditionalBranches=[{"target": "never", "expression": "exitCode == 0"}]),
+        template("break", "PodChaos", kill(), deadline="20s"),
+        template("never", "Suspend", deadline="1s"),
+    )["spec"]
+    found = experiment(
+        directory,
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}},
+        an_object("Schedule", {"schedule": "@weekly", "type": "Workflow", "workflow": inner}),
+    )
+    assert in_short(found) == [("break", 20, 0, ["PodChaos"])]
+    told = capsys.readouterr().err
+    assert "ConfigMap settings: it is no fault, Schedule or Workflow of Chaos Mesh" in told
+    assert "Task: a container is not run here" in told
+    assert "what followed on a condition: never" in told
+    assert "hypothesis: what users can still do while this is broken" in told
+
+
+def test_a_selector_becomes_a_service_only_where_it_can_mean_nothing_else(
+    directory: Path, capsys: Capture
+) -> None:
+    selectors: dict[str, Any] = {
+        "whole": GATEWAY,
+        "part": {"namespaces": [NAMESPACE], "labelSelectors": {"app": "api-gateway"}},
+        "several": {"namespaces": [NAMESPACE], "labelSelectors": {"tier": "backend"}},
+        "elsewhere": {"namespaces": ["other"], "labelSelectors": {"app": "api-gateway"}},
+        "pods": {"pods": {NAMESPACE: ["api-gateway-1"]}},
+        "own namespace": {"labelSelectors": {"tier": "backend"}},
+    }
+    found = experiment(
+        directory,
+        *(
+            an_object("PodChaos", kill(selector), name, namespace=NAMESPACE)
+            for name, selector in selectors.items()
+        ),
+        options=("--name", "mixed"),
+    )
+    targets = [stage.model_dump(mode="json", by_alias=True)["faults"][0]["target"] for stage in found.stages]
+    assert targets[:2] == ["api-gateway", "api-gateway"]
+    assert [target["namespaces"] for target in (targets[2], targets[3], targets[5])] == [
+        [NAMESPACE],
+        ["other"],
+        [NAMESPACE],
+    ]
+    assert targets[4]["pods"] == {NAMESPACE: ["api-gateway-1"]}
+    told = capsys.readouterr().err
+    assert "became the service api-gateway, which is app=api-gateway, tier=backend" in told
+    assert found.environments == ("staging",)
+    assert [probe.signal for probe in found.steady_state] == ["availability", "errors", "p95"]
+
+
+# --- What is refused.
+
+SENSELESS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("TimeChaos", {"mode": "fixed", "value": "0", "timeOffset": "1m"}),
+    ("TimeChaos", {"mode": "fixed-percent", "value": "101", "timeOffset": "1m"}),
+    ("TimeChaos", {"mode": "random-max-percent", "timeOffset": "1m"}),
+    ("TimeChaos", {"mode": "one", "timeOffset": "soon"}),
+    ("PodChaos", {"mode": "one", "action": "pod-failure", "duration": "soon"}),
+    ("PodChaos", {"mode": "one", "action": "container-kill"}),
+    ("PodChaos", {"mode": "one", "action": "pod-kill", "gracePeriod": -1}),
+    ("NetworkChaos", slow(direction="from")),
+    ("NetworkChaos", {"mode": "all", "action": "loss", "loss": {"loss": "much"}}),
+    ("NetworkChaos", slow(target={"selector": AUTH, "mode": "fixed", "value": "0"})),
+    ("StressChaos", {"mode": "one"}),
+    ("StressChaos", {"mode": "one", "stressors": {"cpu": {"workers": 0}}}),
+    ("StressChaos", {"mode": "one", "stressors": {"cpu": {"workers": 1, "load": 101}}}),
+    ("IOChaos", {"mode": "one", "action": "fault", "volumePath": "/data"}),
+    ("HTTPChaos", {"mode": "one", "target": "Request", "abort": True, "port": -1}),
+)
+
+
+@pytest.mark.parametrize(("kind", "spec"), SENSELESS)
+def test_what_chaos_meshs_webhook_denies_is_refused_with_its_line(
+    directory: Path, capsys: Capture, kind: str, spec: dict[str, Any]
+) -> None:
+    body = {"selector": GATEWAY, **spec}
+    assert spec_faults(kind, body), "the webhook takes it"
+    path = manifest(directory, an_object(kind, body))
+    assert run(["import", str(path)]) == ExitCode.REFUSED
+    told = capsys.readouterr().err
+    assert f"Refused:\n  {path}:" in told
+    assert "Nothing was written." in told
+    assert not (directory / "trial.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("one", "told"),
+    [
+        (an_object("PodChaos", {"mode": "one", "action": "pod-kill"}), "the key 'selector' is missing"),
+        (an_object("PodChaos", None), "the spec of the PodChaos is missing"),
+        (
+            an_object("PodChaos", kill(remoteCluster="other")),
+            "spec.remoteCluster: it acts in another cluster",
+        ),
+        (an_object("PodChaos", kill(mod="one")), "unknown key; did you mean 'mode'?"),
+        (an_object("PodChaos", kill(mode="fixed", value=2)), "Chaos Mesh wants text here"),
+        (an_object("PodChaos", kill({"namespaces": [NAMESPACE]})), "selects every pod"),
+        (
+            an_object("Schedule", {"schedule": "at noon", "type": "PodChaos", "podChaos": kill()}),
+            "spec.schedule: not a time of cron",
+        ),
+        (
+            an_object("Schedule", {"schedule": "@daily", "type": "PodChaos"}),
+            "the spec of the PodChaos is missing",
+        ),
+        (
+            workflow(template("a", "PodChaos", kill(duration="1m"))),
+            "spec.templates[0].podChaos.duration: a fault in a Workflow takes the template's deadline",
+        ),
+        (workflow(template("a", "Serial", children=["b"])), "there is no template 'b'"),
+        (workflow(template("a", "Serial", children=["a"])), "the template 'a' is part of itself"),
+        (workflow(template("a", "Seril", children=[])), "did you mean 'Serial'?"),
+        (an_object("Workflow", {"entry": "a"}), "a Workflow needs entry and templates"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_words(
+    directory: Path, capsys: Capture, one: dict[str, Any], told: str
+) -> None:
+    assert run(["import", str(manifest(directory, one))]) == ExitCode.REFUSED
+    assert told in capsys.readouterr().err
+
+
+def test_what_is_left_beside_something_refused_is_written_only_if_that_is_wanted(
+    directory: Path, capsys: Capture
+) -> None:
+    path = manifest(directory, an_object("PodChaos", {}, "bad"), an_object("PodChaos", kill(), "good"))
+    assert run(["import", str(path), "--name", "rest"]) == ExitCode.REFUSED
+    assert not (directory / "rest.yaml").exists()
+    assert run(["import", str(path), "--name", "rest", "--leave-out-refused"]) == ExitCode.HELD
+    assert [stage.name for stage in Catalogue(directory).experiment("rest").stages] == ["good"]
+    assert "Refused:" in capsys.readouterr().err
+
+
+# --- The command.
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a: 1\nb: [1,\nc: 2\n", "chaos.yaml:"),
+        ("a: 1\n---\n- a list\n", ":3: expected keys and values"),
+        ("kind: ConfigMap\n", "there is no fault of Chaos Mesh in these files"),
+        ("", "there is no fault of Chaos Mesh in these files"),
+        ("\x00", "not valid YAML"),
+    ],
+)
+def test_a_file_that_is_no_manifest_is_one_message(
+    directory: Path, capsys: Capture, text: str, told: str
+) -> None:
+    assert run(["import", str(manifest(directory, text))]) == ExitCode.USAGE
+    assert told in capsys.readouterr().err
+
+
+def test_no_file_is_overwritten_and_a_dry_run_writes_none(directory: Path, capsys: Capture) -> None:
+    path = str(manifest(directory, an_object("PodChaos", kill())))
+    assert run(["import", path, "--dry-run"]) == ExitCode.HELD
+    printed = capsys.readouterr().out
+    assert not (directory / "trial.yaml").exists()
+    assert run(["import", path]) == ExitCode.HELD
+    assert (directory / "trial.yaml").read_text(encoding="utf-8") == printed
+    assert printed.startswith("# yaml-language-server: $schema=./experiment.schema.json\n")
+    assert run(["import", path]) == ExitCode.USAGE
+    assert "is there already, and is not overwritten" in capsys.readouterr().err
+    elsewhere = directory.parent / "elsewhere"
+    assert run(["import", path, "--output", str(elsewhere), "--name", "other"]) == ExitCode.HELD
+    assert (elsewhere / "other.yaml").is_file()
+    assert run(["import", path, "--name", "Not a name"]) == ExitCode.USAGE
+    assert "'not-a-name' could be" in capsys.readouterr().err
+
+
+def test_a_list_of_objects_is_read_one_by_one(directory: Path) -> None:
+    listed = {"apiVersion": "v1", "kind": "List", "items": [an_object("PodChaos", kill(), "Of.A List")]}
+    assert experiment(directory, listed).name == "of-a-list"
+
+
+def test_every_kind_stands_where_chaos_mesh_looks_for_it() -> None:
+    assert {kind: member(kind) for kind in FAULT_KINDS} == {
+        kind: served.member for kind, served in SERVED.items()
+    }
+
+
+def test_templates_that_multiply_do_not_go_on_for_ever(directory: Path, capsys: Capture) -> None:
+    levels = [template(f"t{n}", "Parallel", children=[f"t{n + 1}"] * 9) for n in range(20)]
+    path = manifest(directory, workflow(*levels, template("t20", "Suspend", deadline="1s")))
+    assert run(["import", str(path)]) == ExitCode.USAGE
+    assert "too large, or nested too deep" in capsys.readouterr().err
+
+
+SOUND = [
+    an_object("Schedule", {"schedule": "@weekly", "type": "PodChaos", "podChaos": kill()}),
+    workflow(
+        template("entry", "Parallel", children=["slow", "pause"], deadline="5m"),
+        template("slow", "NetworkChaos", slow(), deadline="2m"),
+        template("pause", "Suspend", deadline="45s"),
+    ),
+]
+
+
+@st.composite
+def spoilt(draw: st.DrawFn) -> list[Any]:
+    """Manifests in which up to three things were changed or removed."""
+    objects = copy.deepcopy(SOUND)
+    for _ in range(draw(st.integers(1, 3))):
+        standing = list(places(objects))
+        if not standing:
+            break
+        place = draw(st.sampled_from(standing))
+        parent: Any = objects
+        for step in place[:-1]:
+            parent = parent[step]
+        if draw(st.booleans()):
+            parent[place[-1]] = draw(VALUES)
+        else:
+            del parent[place[-1]]
+    return objects
+
+
+def test_whatever_stands_in_a_manifest_it_is_taken_or_told_and_never_a_traceback() -> None:
+    platform = Catalogue().platform
+
+    @settings(derandomize=True, deadline=None, max_examples=100, suppress_health_check=list(HealthCheck))
+    @given(objects=spoilt())
+    def check(objects: list[Any]) -> None:
+        with tempfile.TemporaryDirectory() as where:
+            path = Path(where) / "chaos.yaml"
+            with path.open("w", encoding="utf-8") as file:
+                YAML(typ="safe").dump_all(objects, file)
+            with suppress(UsageError):
+                made = imported(read_manifests([path]), platform, None, "spoilt", together=False)
+                if not made.remarks.refused:
+                    Experiment.model_validate(made.content)
+
+    check()
