@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from gameday.journal.history import RunRow
 from gameday.journal.store import Event, FaultRecord, Journal, Observation, RunRecord, Verdict
 from gameday.run.comeback import Comeback
 
@@ -69,3 +70,21 @@ async def an_ended_run(
     await journal.append(Event(name, at, "recovery", "well", {"took_s": 20.0, "in_time": True}))
     await journal.conclude(name, verdict, "why", at + timedelta(minutes=6))
     return name
+
+
+def a_row(at: datetime = AT, verdict: Verdict | None = Verdict.HELD, **more: Any) -> RunRow:
+    """A run of an hour, as the history tells of it."""
+    values: dict[str, Any] = {
+        "run": f"run-{at:%Y%m%dT%H%M}",
+        "experiment": "trial",
+        "environment": "staging",
+        "requested_by": "platform-team",
+        "reason": "why",
+        "started_at": at,
+        "ended_at": at + timedelta(hours=1) if verdict else None,
+        "verdict": verdict,
+        "summary": "",
+        "suite": None,
+        "digest": None,
+    }
+    return RunRow(**values | more)
