@@ -144,7 +144,7 @@ class Judge:
         if over is not None:
             if over.holds(reading.value):
                 lasted = self._lasted(at, reading, State.OVER)
-                if lasted >= watch.abort_for:
+                if lasted >= watch.patience(reading.service):
                     return Judged(reading, State.OVER, over, _words(reading, watch, f"the guardrail {over}"))
             else:
                 self._clear(reading, State.OVER)

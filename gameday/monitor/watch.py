@@ -38,8 +38,14 @@ class Watch(Model):
     tolerate_for: Duration = timedelta(0)
     abort_when: Limit | None = None
     abort_for: Duration = timedelta(0)
+    small: tuple[str, ...] = ()
+    abort_for_small: Duration = timedelta(0)
     services: tuple[str, ...] = ()
     scope: Scope = "service"
+
+    def patience(self, service: str) -> timedelta:
+        """How long ``service`` may be past the guardrail before the run is aborted."""
+        return self.abort_for_small if service in self.small else self.abort_for
 
     def concerns(self, service: str) -> bool:
         """Whether the steady state speaks of this service; thresholds always speak of all."""
@@ -92,9 +98,19 @@ def _threshold_watch(threshold: Threshold, platform: Platform) -> Watch:
             "unit": signal.unit,
             "abortWhen": threshold.abort_when,
             "abortFor": threshold.breach_for,
+            "small": _small(threshold, platform),
+            "abortForSmall": threshold.for_small or threshold.breach_for,
             "scope": threshold.scope,
         }
     )
+
+
+def _small(threshold: Threshold, platform: Platform) -> tuple[str, ...]:
+    """The services of which one replica less is past the limit: Kubernetes must replace it first."""
+    if threshold.for_small is None:
+        return ()
+    limit = threshold.abort_when
+    return tuple(one.name for one in platform.services if limit.holds(1 - 1 / one.replicas))
 
 
 def watches(
@@ -129,8 +145,8 @@ def _joined(found: list[Watch], platform: Platform, guardrails: Guardrails) -> t
         if same is None:
             found.append(watch.model_copy(update={"name": _free(watch.name, found)}))
         else:
-            limits = {"abort_when": watch.abort_when, "abort_for": watch.abort_for}
-            found[same] = found[same].model_copy(update=limits)
+            limits = ("abort_when", "abort_for", "small", "abort_for_small")
+            found[same] = found[same].model_copy(update={name: getattr(watch, name) for name in limits})
     return tuple(found)
 
 

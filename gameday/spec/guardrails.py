@@ -126,6 +126,10 @@ class Threshold(Model):
     signal: Name
     abort_when: Limit
     breach_for: Annotated[Duration, Field(alias="for")] = timedelta(0)
+    for_small: Annotated[
+        Duration | None,
+        Field(description="instead of `for`, where one replica less of a service is past the limit already"),
+    ] = None
     scope: Annotated[
         Scope,
         Field(description="service: each by itself; platform: the mean of all services, unknown if one is"),

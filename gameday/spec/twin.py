@@ -110,6 +110,9 @@ class ServiceTwin(Model):
     disk_mib: Annotated[int, Field(ge=0, description="of it, what is full at rest")] = 400
     disk_limit_mib: Annotated[int, Field(ge=1)] = 2048
     disk_reads: Annotated[Share, Field(description="of a store's reads, those that touch the disk")] = 0.3
+    keeps_data: Annotated[
+        bool, Field(description="of a database: a new pod finds the data of the one before it")
+    ] = True
     routes: tuple[Route, ...] = ()
     clients: dict[Name, Client] = Field(default_factory=dict, description="by the service that is called")
     pool: Pool = Pool()

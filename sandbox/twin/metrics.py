@@ -110,6 +110,7 @@ _DATABASE: Layout = (
     ("pg_settings_max_connections", {}),
     ("pg_stat_database_xact_commit", {}),
     ("pg_stat_database_xact_rollback", {}),
+    ("pg_database_size_bytes", {}),
 )
 _CACHE: Layout = (
     ("redis_up", {}),
@@ -144,6 +145,7 @@ def store_samples(store: Store, connections: int) -> Exposition:
         MAX_CONNECTIONS,
         store.commands - store.failed,
         store.failed,
+        store.disk_mib * MIB,
     ]
     return Exposition(_DATABASE, values)
 

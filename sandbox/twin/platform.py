@@ -55,6 +55,7 @@ class Twin:
         self._servers: dict[PodKey, Server] = {}
         self._lingering: dict[Server, None] = {}
         self._deaths: list[Death] = []
+        self._lost: set[str] = set()  # databases whose data went with a pod
         self._containers: tuple[tuple[Server, ...], Layout] = ((), ())
         name = platform.twin.entry or platform.services[0].name
         entry = self._model.service(name)
@@ -80,6 +81,8 @@ class Twin:
         self._servers[server.key] = server
         if isinstance(server, Cache) and self._world.elapsed < _OPENING_S:
             server.warm_up()
+        if isinstance(server, Store):
+            server.empty = pod.service in self._lost
         if before is None:
             return
         self._unlist(before)
@@ -115,6 +118,8 @@ class Twin:
         if server is None:
             return
         server.die()
+        if server.service.spec.kind == "database" and not server.service.spec.keeps_data:
+            self._lost.add(server.service.name)
         self._lingering[server] = None
         self._kernel.later(self._lag, lambda: self._forget(server))
 

@@ -26,6 +26,7 @@ HIT, MISS = 200, 404
 # How many fills make a cold cache warm (to 63 %), and how quickly one decays that takes no writes.
 _FILLS = 300.0
 _DECAY_S = 120.0
+_NEW_DATABASE_MIB = 7.5
 
 
 class _Completion(simpy.Event):
@@ -59,6 +60,7 @@ class Store(Server):
         self._pending: dict[Exchange, None] = {}
         self.commands = 0
         self.failed = 0
+        self.empty = False  # it began without the data that its queries ask for
 
     @property
     def in_flight(self) -> int:
@@ -96,8 +98,13 @@ class Store(Server):
     def _touches_disk(self, command: Command) -> bool:
         return command.write or self.chance.faults.random() < self._disk_reads
 
+    @property
+    def disk_mib(self) -> float:
+        """What is full of its disk; a database without its data has only its own tables."""
+        return _NEW_DATABASE_MIB if self.empty else super().disk_mib
+
     def _answer(self, command: Command) -> Outcome:
-        return 200
+        return 500 if self.empty else 200
 
     def complete(self, exchange: Exchange, outcome: Outcome) -> None:
         """A query's time has come; one that was lost with the process is no longer known."""

@@ -63,6 +63,13 @@ class Ground:
         with path.open("w", encoding="utf-8") as file:
             _YAML.dump(platform, file)
 
+    def without_fallbacks(self) -> None:
+        """Have no route answer without what it calls."""
+        path = self.directory / "platform.yaml"
+        text = path.read_text(encoding="utf-8")
+        assert "fallback: true" in text
+        path.write_text(text.replace("fallback: true", "fallback: false"), encoding="utf-8")
+
     async def run(self, name: str, duration: str | None = None) -> Ran:
         """Run the experiment ``name`` to its end."""
         for variable, value in self.start_sandbox(platform=self.directory / "platform.yaml").env.items():

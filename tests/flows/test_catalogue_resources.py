@@ -21,8 +21,7 @@ async def test_the_platform_as_shipped_bears_it_and_shows_how(ground: Ground) ->
 
 async def test_too_little_memory_and_no_fallback_disprove_it(ground: Ground) -> None:
     ground.weaken("platform-services", memoryLimitMib=512)
-    platform = ground.directory / "platform.yaml"
-    platform.write_text(platform.read_text("utf-8").replace("fallback: true", "fallback: false"), "utf-8")
+    ground.without_fallbacks()
     ran = await ground.run(NAME)
     assert ran.verdict == "disproved"
     assert ran.not_shown == [

@@ -34,10 +34,30 @@ def test_every_file_that_comes_along_is_without_mistakes(path: Path) -> None:
     assert Catalogue().check(path) == []
 
 
-def test_the_two_experiments_of_the_guide_are_there() -> None:
-    assert {"basic-pod-failure", "network-resilience"} <= set(Catalogue().names)
+def test_the_experiments_of_the_guide_are_there_as_often_as_it_says_and_where() -> None:
+    experiments = [Catalogue().experiment(name) for name in Catalogue().names]
+    often = {"basic": "weekly", "advanced": "every-second-week", "disaster-recovery": "monthly"}
+    for one in experiments:
+        assert one.frequency == ("on-demand" if one.name == "gradual-failure" else often[one.category])
+        assert "staging" in one.environments
+        assert one.runbook is not None
+        assert (OWN.parent / one.runbook).is_file()
+    assert {one.name: one.category for one in experiments}.items() >= {
+        "basic-pod-failure": "basic",
+        "network-resilience": "basic",
+        "resource-exhaustion": "basic",
+        "resilience-testing": "advanced",
+        "database-stress": "advanced",
+        "cache-unavailability": "advanced",
+        "disaster-recovery": "disaster-recovery",
+        "gradual-failure": "advanced",
+    }.items()
+
+
+def test_every_stage_of_the_catalogue_shows_something_or_grows() -> None:
     for name in Catalogue().names:
-        assert Catalogue().experiment(name).name == name
+        for stage in Catalogue().experiment(name).stages:
+            assert stage.must_show or stage.gradual, f"{name}: {stage.name}"
 
 
 def test_the_guides_thresholds_stand_in_the_guardrails() -> None:
@@ -82,7 +102,7 @@ def test_a_threshold_on_an_unknown_signal_is_told_with_its_line(directory: Path)
     spoil(directory / "guardrails.yaml", "signal: p95", "signal: p59")
     (mistake,) = Catalogue(directory).check(directory / "guardrails.yaml")
     assert mistake.endswith(
-        "guardrails.yaml:10: thresholds[3].signal: unknown signal 'p59'; did you mean 'p95'?"
+        "guardrails.yaml:11: thresholds[3].signal: unknown signal 'p59'; did you mean 'p95'?"
     )
     with pytest.raises(DeclarationError, match="1 mistake"):
         _ = Catalogue(directory).guardrails

@@ -95,13 +95,13 @@ def test_a_breach_before_its_time_is_shown_as_one() -> None:
 @pytest.mark.parametrize(
     ("signal", "value", "reason"),
     [
-        ("availability", 0.599, "availability 0.599 at redis: the guardrail < 0.6"),
-        ("errors", 10.1, "errors 10.1 requests/s at redis: the guardrail > 10"),
-        ("p95", 10.5, "p95 10.5 s at redis: the guardrail > 10"),
+        ("availability", 0.599, "availability 0.599 at auth-service: the guardrail < 0.6"),
+        ("errors", 10.1, "errors 10.1 requests/s at auth-service: the guardrail > 10"),
+        ("p95", 10.5, "p95 10.5 s at auth-service: the guardrail > 10"),
     ],
 )
 def test_a_threshold_of_the_guide_aborts_at_the_first_sample(signal: str, value: float, reason: str) -> None:
-    decision = Watching(*GUIDE).at(0, reading(value, signal))
+    decision = Watching(*GUIDE).at(0, reading(value, signal, "auth-service"))
     assert decision == Decision(Outcome.ABORT, (reason,))
 
 
@@ -116,10 +116,22 @@ def test_a_threshold_with_a_time_waits_for_it_and_forgets_after_a_good_sample() 
     assert watching.at(20, 11).outcome is Outcome.ABORT
 
 
+def test_a_service_that_one_lost_replica_takes_past_the_limit_has_the_time_to_replace_it() -> None:
+    availability = next(watch for watch in GUIDE if watch.name == "availability")
+    assert set(availability.small) == {"postgres", "redis", "automation-services"}
+    untolerated = availability.model_copy(update={"tolerate": None})
+    watching = Watching(untolerated)
+    lone = [reading(0.0, "availability", "redis"), reading(0.5, "availability", "automation-services")]
+    assert watching.at(0, *lone).outcome is Outcome.CONTINUE
+    assert watching.at(85, *lone).outcome is Outcome.CONTINUE
+    assert watching.at(90, *lone).outcome is Outcome.ABORT
+    assert Watching(untolerated).at(0, reading(0.5, "availability", "api-gateway")).outcome is Outcome.ABORT
+
+
 def test_abort_is_graver_than_disproved() -> None:
     watching = Watching(*GUIDE)
     watching.at(0, reading(3.5))
-    decision = watching.at(60, reading(3.5), reading(0.5, "availability"))
+    decision = watching.at(60, reading(3.5), reading(0.5, "availability", "auth-service"))
     assert decision.outcome is Outcome.ABORT
     assert all("guardrail" in reason for reason in decision.reasons)
 

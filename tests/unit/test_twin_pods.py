@@ -166,6 +166,21 @@ def test_the_same_seed_gives_the_same_samples_and_another_seed_others() -> None:
     assert run(6) != first
 
 
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_database_comes_back_with_its_data_or_where_it_keeps_none_without(keeps: bool) -> None:
+    plain = declared().model_dump(mode="json", by_alias=True)
+    (postgres,) = [one for one in plain["services"] if one["name"] == "postgres"]
+    postgres["twin"]["keepsData"] = keeps
+    rig = Rig(platform=Platform.model_validate(plain))
+    size = "sum(pg_database_size_bytes)"
+    before = rig.value(size)
+    rig.twin.pod_gone(rig.of("postgres")[0])
+    rig.start("postgres", 0)
+    rig.wait(60)
+    assert (rig.value(size) == before) is keeps
+    assert (rig.errors("platform-services") > 0.5) is not keeps
+
+
 def test_a_platform_without_twin_blocks_is_imitated_by_who_calls_whom() -> None:
     plain = declared().model_dump(mode="json", by_alias=True)
     for service in plain["services"]:
