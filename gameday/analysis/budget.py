@@ -58,7 +58,7 @@ def spent(
 def _total(table: Table, signal: str, service: str, window: Window) -> float:
     """A rate summed up over a window; gaps count as the mean of what is there."""
     values = table.window(signal, service, window)
-    return float(np.mean(values)) * window.lasts.total_seconds() if len(values) else 0.0
+    return max(float(np.mean(values)), 0.0) * window.lasts.total_seconds() if len(values) else 0.0
 
 
 def of_service(budgets: Iterable[BudgetSpent], service: str) -> BudgetSpent | None:

@@ -168,7 +168,9 @@ def _shift(before: Values, during: Values, z: float) -> tuple[float, float, floa
 
 def _delta(before: Values, during: Values, z: float) -> tuple[float, float, float]:
     m, n = len(before), len(during)
-    u = float(stats.mannwhitneyu(during, before, method="asymptotic").statistic)
+    # Mann and Whitney's U from the ranks; scipy's test around them takes ten times as long.
+    ranks = stats.rankdata(np.concatenate([during, before]))
+    u = float(ranks[:n].sum()) - n * (n + 1) / 2
     delta = 2 * u / (m * n) - 1
     ordered = np.sort(before), np.sort(during)
     of_during = _dominance(during, ordered[0])

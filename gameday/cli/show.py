@@ -101,7 +101,7 @@ def _plain(shown: _Shown) -> dict[str, Any]:
         "faults": [
             {to_camel(one.name): getattr(fault, one.name) for one in fields(fault)} for fault in data.faults
         ],
-        "signals": list(data.impacts),
+        "signals": list(data.analysis.effects if data.analysis is not None else data.impacts),
         "recovery": dict(data.recovery),
         "comebacks": list(data.comebacks),
         "findings": [dict(one.body) for one in shown.findings],
@@ -122,7 +122,10 @@ def _print(console: Console, shown: _Shown) -> None:
     if data.faults:
         console.print()
         _print_faults(console, data)
-    if data.impacts:
+    if data.analysis is not None and data.analysis.effects:
+        console.print()
+        _print_effects(console, data)
+    elif data.impacts:
         console.print()
         _print_signals(console, data)
     _print_learned(console, shown)
@@ -165,10 +168,27 @@ def _moments(fault: FaultRecord) -> tuple[str, str]:
     )
 
 
+def _print_effects(console: Console, data: ReportData) -> None:
+    changed, _ = data.effects_in_parts[0]
+    if not changed:
+        console.print(Text("No signal changed beyond its noise while faults were in."))
+        return
+    columns = table("SIGNAL", "SERVICE", "BEFORE", "WORST", "AFTER", "")
+    for one in changed:
+        summaries = (one.before.median if one.before else None, data.worst(one))
+        values = (*summaries, one.after.median if one.after else None)
+        columns.add_row(one.signal, one.service, *map(_figure, values), one.change)
+    console.print(columns)
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
 def _print_signals(console: Console, data: ReportData) -> None:
     columns = table("SIGNAL", "SERVICE", "BEFORE", "WORST", "AFTER", "")
     for one in data.impacts:
-        values = ("" if value is None else f"{value:.4g}" for value in (one.before, one.worst, one.after))
+        values = map(_figure, (one.before, one.worst, one.after))
         columns.add_row(one.signal, one.service, *values, "unusual" if one.unusual else "")
     console.print(columns)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -330,10 +330,15 @@ class Journal:
         return [FaultRecord(**{key: row[key] for key in FaultRecord.__dataclass_fields__}) for row in rows]
 
     @to_its_end
-    async def observations(self, run: str) -> list[Observation]:
-        """Everything that was sampled in a run, in order."""
+    async def observations(
+        self, run: str, *, signals: Collection[str] | None = None, states: Collection[str] | None = None
+    ) -> list[Observation]:
+        """What was sampled in a run, in order: everything, or only these signals, judged so."""
+        query = select(observations).where(observations.c.run == run).order_by(observations.c.id)
+        for column, wanted in ((observations.c.signal, signals), (observations.c.state, states)):
+            if wanted is not None:
+                query = query.where(column.in_(wanted))
         async with self.transaction() as connection:
-            query = select(observations).where(observations.c.run == run).order_by(observations.c.id)
             rows = (await connection.execute(query)).mappings().all()
         return [Observation(**{key: row[key] for key in Observation.__dataclass_fields__}) for row in rows]
 

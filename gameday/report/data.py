@@ -171,10 +171,15 @@ async def collect(journal: Journal, run: str) -> ReportData:
         raise UsageError(f"unknown run {run!r}", hint="`gameday status` lists those that the journal knows.")
     plan, unread = _plan(record)
     events = await journal.events(record.run)
-    seen = await journal.observations(record.run)
     recovered = [event.data for event in events if event.kind == "recovery"]
     results = Results(journal)
     kept = await results.analysis(record.run)
+    analysis, unread_analysis = _analysis(kept, record.run)
+    series = [SignalSeries.model_validate(one) for one in await results.series(record.run)]
+    # Of a long run there are very many samples; where there is an analysis, it speaks for them.
+    known = {one.signal for one in series} if analysis is not None and analysis.effects else set()
+    others = [watch.name for watch in plan.watches if watch.name not in known] if plan and known else None
+    seen = await journal.observations(record.run, signals=others)
     return ReportData(
         run=record,
         plan=plan,
@@ -189,12 +194,21 @@ async def collect(journal: Journal, run: str) -> ReportData:
             if event.kind == "recovered"
             for one in event.data["services"]
         ],
-        unproved=[*unread, *(event.message for event in events if event.kind == "warning")],
+        unproved=[*unread, *unread_analysis, *(event.message for event in events if event.kind == "warning")],
         observations=seen,
-        analysis=Analysis.model_validate(kept) if kept is not None else None,
-        series=[SignalSeries.model_validate(one) for one in await results.series(record.run)],
+        analysis=analysis,
+        series=series,
         actions=await Actions(journal).items(run=record.run),
     )
+
+
+def _analysis(kept: Mapping[str, Any] | None, run: str) -> tuple[Analysis | None, Sequence[str]]:
+    """The analysis, and what is to be said where it cannot be read any more."""
+    try:
+        return (Analysis.model_validate(kept) if kept is not None else None), ()
+    except ValidationError:
+        again = f"`gameday analyse {run}` makes it anew"
+        return None, (f"The analysis was written by another version of gameday; {again}.",)
 
 
 def _plan(record: RunRecord) -> tuple[Plan | None, Sequence[str]]:

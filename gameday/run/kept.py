@@ -29,7 +29,7 @@ class Kept:
     plan: Plan
     events: Sequence[Event]
     faults: Sequence[FaultRecord]
-    observations: Sequence[Observation]
+    observations: Sequence[Observation]  # those alone that were outside their limits for too long
 
     @classmethod
     async def read(cls, journal: Journal, run: str) -> Kept:
@@ -42,7 +42,7 @@ class Kept:
             plan=Plan.model_validate(record.plan),
             events=await journal.events(record.run),
             faults=await journal.faults(record.run),
-            observations=await journal.observations(record.run),
+            observations=await journal.observations(record.run, states=(State.BROKEN, State.OVER)),
         )
 
     @property
@@ -108,7 +108,7 @@ class Kept:
         watches = {watch.name: watch for watch in self.plan.watches}
         found: dict[tuple[str, str], list[Observation]] = {}
         for one in self.observations:
-            if one.state in {State.BROKEN, State.OVER} and one.value is not None and one.signal in watches:
+            if one.value is not None and one.signal in watches:
                 found.setdefault((one.signal, one.service), []).append(one)
         # However strong the step was that broke it, it is the same weakness.
         families = {stage.name: stage.step.stage for stage in self.plan.stages if stage.step is not None}
