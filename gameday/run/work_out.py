@@ -14,6 +14,7 @@ from gameday.analysis import budget, detection, score
 from gameday.analysis.effects import METHOD, Worse, effects
 from gameday.analysis.findings import Learned, findings
 from gameday.analysis.model import Analysis, SignalSeries
+from gameday.analysis.patterns import find
 from gameday.analysis.series import Table
 from gameday.plan.model import Plan
 from gameday.run.kept import Kept, window, worse_of
@@ -48,10 +49,12 @@ def work_out(
     since = window("since", windows[1].begin, windows[2].end) if windows else None
     budgets, unknown = budget.spent(table, platform, named.get("before"), since)
     told = [one.name for one in platform.prometheus.signals if one.measures in _TELLING]
+    patterns = find(series, windows, platform, hit=kept.hit)
     learned = Learned(
         experiment=plan.experiment,
         owner=plan.owner,
         broken=kept.broken,
+        patterns=patterns,
         returns=kept.returns,
         budgets=budgets,
         alerts=kept.alerts,
@@ -69,6 +72,7 @@ def work_out(
             ),
             "returns": kept.returns,
             "budgets": budgets,
+            "patterns": patterns,
             "alerts": kept.alerts,
             "scores": score.scores(platform, found, budgets, kept.returns, plan.recovery.timeout),
             "findings": findings(learned, platform),

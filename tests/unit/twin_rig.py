@@ -17,7 +17,7 @@ from gameday.spec.platform import Platform
 from sandbox.prometheus.promql.engine import Engine, VectorResult
 from sandbox.prometheus.server import Prometheus
 from sandbox.twin.platform import Twin
-from sandbox.wiring import Injection, PodRef
+from sandbox.wiring import Injection, PodRef, Scrapeable
 from sandbox.world import World
 
 NAMESPACE = "pyairtable-staging"
@@ -33,11 +33,14 @@ def declared() -> Platform:
 class Rig:
     """A platform that has run for half a minute."""
 
-    def __init__(self, *, seed: int = 1, platform: Platform | None = None) -> None:
+    def __init__(
+        self, *, seed: int = 1, platform: Platform | None = None, also: Iterable[Scrapeable] = ()
+    ) -> None:
+        """Prometheus scrapes ``also`` beside the platform."""
         self.platform = platform or declared()
         self.world = World(seed=seed, epoch=datetime(2026, 11, 23, 10, tzinfo=UTC))
         self.twin = Twin(self.world, self.platform, namespace=NAMESPACE)
-        self.prometheus = Prometheus(self.world, [self.twin], scrape_interval_s=5)
+        self.prometheus = Prometheus(self.world, [self.twin, *also], scrape_interval_s=5)
         self.engine = Engine(self.prometheus.storage)
         self.deaths: list[tuple[str, str]] = []
         self.twin.on_container_death(lambda pod, reason: self.deaths.append((pod.name, reason)))

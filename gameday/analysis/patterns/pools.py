@@ -1,0 +1,80 @@
+"""Why: a pool that is too small for a slow database stops a service that has nothing wrong with it.
+
+Connection pool exhaustion: a pool was full, requests waited for a connection, and some in vain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Final
+
+import numpy as np
+
+from gameday.analysis.patterns.onsets import Rise, Signals, Stage, together
+from gameday.analysis.patterns.seen import Seen
+
+# Of a service's usual requests, how many must wait, and how many in vain, to be more than a moment's rush.
+_WAITING: Final = 0.05
+_IN_VAIN: Final = 0.01
+_LASTING: Final = timedelta(seconds=10)
+# A pool that a sample sees this full is full between samples.
+_FULL: Final = 0.95
+
+
+def exhausted(signals: Signals, stage: Stage) -> Iterator[Seen]:
+    """Each service whose pools were exhausted in ``stage``."""
+    for service in signals.services("pool-waits"):
+        seen = _of(signals, stage, service)
+        if seen is not None:
+            yield seen
+
+
+def _of(signals: Signals, stage: Stage, service: str) -> Seen | None:
+    waits, timeouts = signals.of("pool-waits", service), signals.of("pool-timeouts", service)
+    requests = signals.of("requests", service)
+    per = signals.usually(requests) if requests is not None else 0.0
+    if not per > 0:
+        return None
+    waited = signals.rise(waits, stage, _WAITING * per, _LASTING)
+    vain = signals.rise(timeouts, stage, _IN_VAIN * per, _LASTING)
+    first = min((one.first for one in (waited, vain) if one is not None), default=None)
+    if first is None:
+        return None
+    after = max(one.after for one in (waited, vain) if one is not None)
+    full = _full(signals, service, first, after)
+    evidence = list(_words(signals, stage, service, waited, vain, full))
+    sure = together(
+        [
+            0.6 * min((full or 0.0) / 0.5, 1.0),
+            0.7 * min(waited.peak / per / 0.3, 1.0) if waited else 0.0,
+            0.8 * min(vain.peak / per / 0.05, 1.0) if vain else 0.0,
+        ]
+    )
+    return Seen(service, first, sure, tuple(evidence))
+
+
+def _full(signals: Signals, service: str, first: int, after: int) -> float | None:
+    use = signals.of("pool-use", service)
+    if use is None:
+        return None
+    part = use[first:after]
+    part = part[~np.isnan(part)]
+    return float((part >= _FULL).mean()) if len(part) else None
+
+
+def _words(
+    signals: Signals, stage: Stage, service: str, waited: Rise | None, vain: Rise | None, full: float | None
+) -> Iterator[str]:
+    if full:
+        yield f"{service}: its fullest connection pool was full in {full:.0%} of the samples of that time"
+    if waited:
+        yield (
+            f"{service}: up to {waited.peak:.3g} waits/s for a connection ({waited.usually:.3g} before), "
+            f"from {signals.after_injection(waited.first, stage)}, for {signals.lasted(waited)}"
+        )
+    if vain:
+        yield (
+            f"{service}: up to {vain.peak:.3g} waits/s in vain ({vain.usually:.3g} before), from "
+            f"{signals.after_injection(vain.first, stage)}"
+        )
