@@ -176,6 +176,8 @@ def _trend(metric: Metric, by: Every, points: Sequence[Point]) -> Trend:
         direction = "better" if (slope > 0) == (metric.better == "higher") else "worse"
     moved = f"by {slope:+.3g} {metric.unit} a {by} ({low:+.3g} to {high:+.3g}; p = {p:.3f})"
     words = f"gets {direction}, {moved}" if certain else f"no trend can be told, {moved}"
+    if min(values) == max(values):
+        words = "stays the same"
     return Trend.model_validate(
         base | {"direction": direction, "slope": slope, "low": low, "high": high, "p": p, "words": words}
     )

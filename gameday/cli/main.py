@@ -62,6 +62,7 @@ COMMANDS: dict[str, Entry] = {
     "report": Entry("gameday.cli.report", "Write the report of a run again.", _LEARN),
     "analyse": Entry("gameday.cli.analyse", "Work out again what an ended run teaches.", _LEARN),
     "actions": Entry("gameday.cli.actions", "List, assign and close what is to be done.", _LEARN),
+    "review": Entry("gameday.cli.review", "Write the review of a quarter.", _LEARN),
     "suggest": Entry("gameday.cli.suggest", "Say what to try next, ranked, and why.", _LEARN),
     "export": Entry("gameday.cli.history", "Write runs as JSON Lines, for other programs.", _LEARN),
     "audit": Entry("gameday.cli.audit", "Show, check and export who did what.", _RUN),

@@ -6,7 +6,6 @@ A door to ``gameday.analysis.suggest``: reads the catalogue and the journal, and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
 
@@ -19,13 +18,11 @@ from gameday.cli import complete
 from gameday.cli.catalogue import open_catalogue
 from gameday.cli.options import ExperimentsOption, OutputOption, examples
 from gameday.cli.output import Format, emit, note
-from gameday.errors import DeclarationError, ExitCode
-from gameday.journal.actions import ActionItem, Actions
-from gameday.journal.history import History, RunRow, Wanted
+from gameday.errors import ExitCode
 from gameday.journal.store import Journal
+from gameday.report.past import known
 from gameday.settings import clock_at_hand, load
 from gameday.spec.catalogue import Catalogue
-from gameday.spec.experiment import Experiment
 
 
 def suggest_next(
@@ -49,14 +46,12 @@ def suggest_next(
     points are counted. Exit code 0; 2 for an unknown environment; 6 where the journal cannot be read.
     """
     catalogue = open_catalogue(experiments)
-    if env:
-        catalogue.platform.environment(env)
-    known = asyncio.run(_known(catalogue, env))
-    found = suggest(known, limit)
+    past = asyncio.run(_known(catalogue, env))
+    found = suggest(past, limit)
 
     def text(console: Console) -> None:
         where = f" in {env}" if env else ""
-        tried, of = len(known.coverage.met), len(known.coverage.cells)
+        tried, of = len(past.coverage.met), len(past.coverage.cells)
         console.print(Text(f"{tried} of {of} faults that services can meet were tried{where}."))
         for place, one in enumerate(found, start=1):
             console.print()
@@ -76,29 +71,9 @@ def _in_words(one: Suggestion) -> list[str]:
 
 async def _known(catalogue: Catalogue, env: str) -> Known:
     settings = load()
-    declared = readable(catalogue)
-    rows, items = await _read(settings.database_url, env)
-    now = clock_at_hand(settings, partial(note, style="yellow")).now()
-    return Known(catalogue.platform, declared, rows, items, now, env)
-
-
-async def _read(url: str, env: str) -> tuple[Sequence[RunRow], Sequence[ActionItem]]:
-    async with Journal.open(url) as journal:
-        rows = await History(journal).rows(Wanted(environment=env))
-        items = await Actions(journal).items()
-    names = {row.run for row in rows}
-    return rows, [one for one in items if not env or names.intersection(one.runs)]
-
-
-def readable(catalogue: Catalogue) -> list[Experiment]:
-    """The experiments that can be read; of the others ``gameday validate`` tells what is wrong."""
-    found = []
-    for path in catalogue.files:
-        try:
-            found.append(catalogue.load(path))
-        except DeclarationError as error:
-            note(f"{path.name} is left out: {error.message}", style="yellow")
-    return found
+    warn = partial(note, style="yellow")
+    async with Journal.open(settings.database_url) as journal:
+        return await known(journal, catalogue, env, clock_at_hand(settings, warn).now(), warn)
 
 
 def register(app: typer.Typer) -> None:

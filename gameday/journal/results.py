@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from gameday.journal.schema import analyses, findings, predictions, runs, series
 from gameday.journal.store import Journal, to_its_end
@@ -117,6 +117,20 @@ class Results:
         async with self._journal.transaction() as connection:
             rows = (await connection.execute(query)).mappings().all()
         return [FindingRecord(**row) for row in rows]
+
+    @to_its_end
+    async def first_found(self, keys: Iterable[str], *, environment: str = "") -> dict[str, datetime]:
+        """By key: when the first run began that found it, in ``environment`` or anywhere."""
+        query = (
+            select(findings.c.key, func.min(runs.c.started_at).label("first"))
+            .join(runs, runs.c.run == findings.c.run)
+            .where(findings.c.key.in_(list(keys)))
+            .group_by(findings.c.key)
+        )
+        if environment:
+            query = query.where(runs.c.environment == environment)
+        async with self._journal.transaction() as connection:
+            return {row.key: row.first for row in await connection.execute(query)}
 
     @to_its_end
     async def keep_prediction(self, record: PredictionRecord) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import cycle
@@ -74,11 +74,15 @@ class Chart:
 
 def svg(chart: Chart) -> str:
     """The chart as an ``svg`` element to be put into a page: no prologue, no outside reference."""
+    return as_svg(lambda: _figure(chart, (7.2, 2.6)), chart.title)
+
+
+def as_svg(draw: Callable[[], Figure], salt: str) -> str:
+    """What ``draw`` draws, as an ``svg`` element; ``salt`` tells its names from those of others in a page."""
     drawn = io.StringIO()
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": chart.title}):
-        figure = _figure(chart, (7.2, 2.6))
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": salt}):
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(drawn, format="svg", metadata=nothing)
+        draw().savefig(drawn, format="svg", metadata=nothing)
     text = drawn.getvalue()
     return text[text.index("<svg") :].strip()
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from gameday.analysis.trends import Value
 from gameday.errors import GamedayError
 from gameday.report.data import ReportData
 from gameday.spec.base import format_duration
@@ -29,6 +30,20 @@ def _moment(value: datetime | None) -> str:
 
 def _time(value: datetime) -> str:
     return f"{value:%H:%M:%S}"
+
+
+def _day(value: datetime) -> str:
+    return f"{value:%Y-%m-%d}"
+
+
+def _measured(value: Value) -> str:
+    if value.value is None:
+        return value.note or "no runs"
+    sure = ""
+    if value.low is not None and value.high is not None:
+        sure = f"{value.low:.3g} to {value.high:.3g}"
+    more = "; ".join(part for part in (sure, value.note) if part)
+    return f"{value.value:.4g}{f' ({more})' if more else ''}"
 
 
 def _number(value: float | None) -> str:
@@ -59,9 +74,11 @@ def cell(text: str) -> str:
 
 filters: Final[Mapping[str, Callable[[Any], str]]] = {
     "moment": _moment,
+    "day": _day,
     "time": _time,
     "whole": _whole,
     "number": _number,
+    "measured": _measured,
     "seconds": _seconds,
     "duration": format_duration,
 }

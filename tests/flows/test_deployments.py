@@ -56,7 +56,11 @@ def declared() -> PrefectFile:
 
 def test_every_key_of_prefect_yaml_is_one_that_prefect_knows() -> None:
     file = declared()
-    assert [one.name for one in file.deployments] == ["by-hand", "full-resilience-suite"]
+    assert [one.name for one in file.deployments] == [
+        "by-hand",
+        "full-resilience-suite",
+        "quarterly-review",
+    ]
     for deployment in file.deployments:
         path, _, function = deployment.entrypoint.partition(":")
         assert f"async def {function}(" in (ROOT / path).read_text(encoding="utf-8")
