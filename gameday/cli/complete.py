@@ -48,6 +48,29 @@ def suites() -> Iterable[str]:
 
 
 @_quietly
+def services() -> Iterable[str]:
+    """The services of platform.yaml."""
+    from gameday.settings import load  # noqa: PLC0415 - only on Tab
+    from gameday.spec.catalogue import Catalogue  # noqa: PLC0415 - only on Tab
+
+    return [service.name for service in Catalogue(load().experiments).platform.services]
+
+
+@_quietly
+def teams() -> Iterable[str]:
+    """The teams of platform.yaml."""
+    from gameday.settings import load  # noqa: PLC0415 - only on Tab
+    from gameday.spec.catalogue import Catalogue  # noqa: PLC0415 - only on Tab
+
+    return [team.name for team in Catalogue(load().experiments).platform.teams]
+
+
+def of(names: Iterable[str]) -> Suggest:
+    """One of ``names``, which are always the same."""
+    return _quietly(lambda: names)
+
+
+@_quietly
 def environments() -> Iterable[str]:
     """The environments of platform.yaml."""
     from gameday.settings import load  # noqa: PLC0415 - only on Tab

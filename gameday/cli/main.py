@@ -39,6 +39,7 @@ COMMANDS: dict[str, Entry] = {
     "show": Entry("gameday.cli.show", "Show an experiment, or a run with all that is known of it.", _LOOK),
     "validate": Entry("gameday.cli.catalogue", "Check experiment files; tells every mistake at once.", _LOOK),
     "import": Entry("gameday.cli.importing", "Make an experiment of manifests of Chaos Mesh.", _LOOK),
+    "new": Entry("gameday.cli.new", "Write a new experiment, with what to think about.", _LOOK),
     "plan": Entry("gameday.cli.plan", "Show exactly what a run would do, and what would be refused.", _LOOK),
     "health": Entry(
         "gameday.cli.health", "Check the platform before a run (pre) or after one (post).", _LOOK

@@ -224,11 +224,18 @@ def _check_go_duration(value: object) -> object:
 GoDuration = Annotated[str, BeforeValidator(_check_go_duration), WithJsonSchema(_DURATION_SCHEMA)]
 
 # RFC 1123 label: these names become parts of Kubernetes names and label values.
+_NAME: Final = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
+_LONGEST_NAME: Final = 40
+NAME_FORM: Final = f"lowercase letters, digits and '-', at most {_LONGEST_NAME} characters"
+"""What a name is made of, in words."""
 Name = Annotated[
-    str,
-    StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=40),
-    Field(description="lowercase letters, digits and '-', at most 40 characters"),
+    str, StringConstraints(pattern=_NAME, max_length=_LONGEST_NAME), Field(description=NAME_FORM)
 ]
+
+
+def is_name(text: str) -> bool:
+    """Whether ``text`` can be a ``Name``."""
+    return len(text) <= _LONGEST_NAME and re.fullmatch(_NAME.strip("^$"), text) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from gameday.cli.main import run
+from gameday.errors import ExitCode
 from tests.flows.catalogue_runs import Ground, ground
 
 __all__ = ["ground"]
@@ -21,6 +25,12 @@ async def test_without_retries_a_killed_pod_is_noticed(ground: Ground) -> None:
     )
     assert "kill-auth-service: users-see-none" in ran.not_shown
     assert "kill-auth-service: users-see-none: api-gateway: 0." in ran.why
+
+
+async def test_a_new_experiment_runs_as_it_is_written(ground: Ground) -> None:
+    assert await asyncio.to_thread(run, ["new", "lost-pod", "--target", "platform-services"]) == ExitCode.HELD
+    ran = await ground.run("lost-pod", "40s")
+    assert (ran.verdict, ran.shown) == ("held", {"first: users-see-few": True})
 
 
 async def test_slow_split_and_lossy_networks_are_borne_as_shipped(ground: Ground) -> None:
