@@ -263,7 +263,7 @@ class _Carrying:
             # It failed before there was a run, or was interrupted then.
             return Outcome(name, verdict=Verdict.ERROR if failure else Verdict.STOPPED, why=failure)
         verdict = run.findings.verdict or (Verdict.HELD if self.dry else Verdict.ERROR)
-        report = str(self.reports_dir / f"{run.id}.md") if run.findings.reported else ""
+        report = str(self.reports_dir / f"{run.id}.html") if run.findings.reported else ""
         return Outcome(name, "" if self.dry else run.id, verdict, "; ".join(run.findings.reasons), report)
 
     async def _conclude(self) -> None:

@@ -14,15 +14,20 @@ import httpx
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
+from prefect.states import Cancelled, Running
 
+from flows.hooks import end_faults_of_suite
+from flows.run_experiment import run_experiment
 from flows.run_suite import run_suite
 from gameday.journal.history import History, RunRow, Wanted
 from gameday.journal.store import Event, Journal, Verdict
 from gameday.settings import load
 from sandbox.process.launch import Sandbox
 from tasks.listening import listening
+from tasks.suite import wait_until_well
 from tests.conftest import StartSandbox
-from tests.flows.conftest import Process, a_fault_is_in, live_faults, until
+from tests.flows.conftest import Process, a_fault_is_in, chaos_mesh, live_faults, until
+from tests.flows.emergency_fixtures import fault
 from tests.suites import small_catalogue
 
 pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("in_prefect")]
@@ -136,6 +141,28 @@ async def test_a_suite_that_is_cancelled_between_two_runs_starts_nothing_more(
     assert last.data["verdict"] == "stopped"
     assert last.data["reasons"] == ["cancelled, or the process was told to end", "not tried: second"]
     assert "# both on staging: stopped" in report()
+
+
+async def test_prefects_hook_ends_the_faults_of_a_run_below_the_suite_that_has_not_ended(
+    sandbox: Sandbox, catalogue: Path
+) -> None:
+    small_catalogue(catalogue)
+    async with get_client() as client:
+        suite = await client.create_flow_run(run_suite, parameters={"suite": "both"}, state=Running())
+        step = await client.create_task_run(wait_until_well, flow_run_id=suite.id, dynamic_key="first")
+        run = await client.create_flow_run(
+            run_experiment,
+            parameters={"experiment": "first", "environment": "staging"},
+            parent_task_run_id=step.id,
+            state=Running(),
+        )
+    left = fault("NetworkChaos", "left")
+    left["metadata"]["labels"]["gameday/flow-run"] = str(run.id)
+    async with chaos_mesh() as chaos:
+        await chaos.create(left)
+    assert len(await live_faults()) == 1
+    await end_faults_of_suite(run_suite, suite, Cancelled())
+    assert await live_faults() == []
 
 
 async def test_what_a_killed_suite_leaves_is_ended_by_the_watchdog_of_its_run(

@@ -66,11 +66,12 @@ def test_suites_and_experiments_are_told_apart(catalogue: Catalogue) -> None:
         catalogue.experiment("both")
 
 
-def test_every_suite_that_comes_along_is_well(capsys: Capture) -> None:
+def test_the_suite_that_comes_along_runs_every_experiment_and_stops_at_the_first_that_fails() -> None:
     own = Catalogue()
-    assert "full-resilience-suite" in own.suites
-    for name in own.suites:
-        assert parts(own.suite(name), own)
+    suite = own.suite("full-resilience-suite")
+    there = [name for name in own.names if "staging" in own.experiment(name).environments]
+    assert sorted(one.experiment.name for one in parts(suite, own)) == there
+    assert suite.on_failure == "stop"
 
 
 @pytest.mark.parametrize(
