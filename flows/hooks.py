@@ -33,6 +33,10 @@ _logger = logging.getLogger(__name__)
 async def end_faults_of_flow_run(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """End whatever the flow run left in the cluster, then close its record."""
     del flow
+    await _end(flow_run, state)
+
+
+async def _end(flow_run: FlowRun, state: State[Any] | None) -> StopReport:
     settings = load()
     catalogue = Catalogue(settings.experiments)
     environment = catalogue.platform.environment(flow_run.parameters.get("environment", "staging"))
@@ -43,10 +47,23 @@ async def end_faults_of_flow_run(flow: Flow[..., Any], flow_run: FlowRun, state:
     for line in report.lines() if report.outcomes or not report.clean else ():
         _logger.warning("%s", line)
     await _close_record(settings.database_url, str(flow_run.id), state, report, time)
+    return report
 
 
 async def end_faults_of_suite(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """The same for every run of a suite that has not come to its end."""
+    del flow
+    await _end_below(flow_run, state)
+
+
+async def end_what_is_left(flow_run: FlowRun) -> list[StopReport]:
+    """What the hooks do, for whoever finds that a flow run, of an experiment or a suite, is dead."""
+    if "suite" in flow_run.parameters:
+        return await _end_below(flow_run, flow_run.state)
+    return [await _end(flow_run, flow_run.state)]
+
+
+async def _end_below(flow_run: FlowRun, state: State[Any] | None) -> list[StopReport]:
     try:
         async with get_client() as client:
             below = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[flow_run.id]))
@@ -55,17 +72,17 @@ async def end_faults_of_suite(flow: Flow[..., Any], flow_run: FlowRun, state: St
         _logger.warning(
             "Prefect does not tell which runs the suite had (%s); each has a watchdog of its own", error
         )
-        return
-    for run in runs:
-        if run.state is None or not run.state.is_final():
-            await end_faults_of_flow_run(flow, run, state)
+        return []
+    return [await _end(run, state) for run in runs if run.state is None or not run.state.is_final()]
 
 
 async def _close_record(
-    database_url: str, flow_run: str, state: State[Any], report: StopReport, time: Clock
+    database_url: str, flow_run: str, state: State[Any] | None, report: StopReport, time: Clock
 ) -> None:
-    verdict = Verdict.STOPPED if state.is_cancelled() or state.is_cancelling() else Verdict.ERROR
-    why = f"the process ended without a verdict ({state.name or state.type.value})"
+    cancelled = state is not None and (state.is_cancelled() or state.is_cancelling())
+    verdict = Verdict.STOPPED if cancelled else Verdict.ERROR
+    told = (state.name or state.type.value) if state is not None else "no state"
+    why = f"the process ended without a verdict ({told})"
     try:
         async with Journal.open(database_url) as journal:
             record = await journal.of_flow_run(flow_run)

@@ -33,6 +33,7 @@ from gameday.run.context import Listener, Requested, Session
 from gameday.run.ending import end_faults_in
 from gameday.run.session import open_session
 from gameday.run.suite import Interval, Outcome, SuiteRun, goes_on, parts, pause
+from gameday.safety.called_off import Caller
 from gameday.safety.lease import RENEW_EVERY, RunLeases
 from gameday.safety.shield import shielded
 from gameday.safety.stop_report import Scope
@@ -204,7 +205,11 @@ class _Carrying:
         if self.leases.why_lost() and run is not None and run.findings.verdict is None:
             # The run's own Leases tell it that it was called off.
             await end_faults_in(
-                self.session.cluster, Scope.of_run(run.id), clock=self.session.clock, call_off=True
+                self.session.cluster,
+                Scope.of_run(run.id),
+                clock=self.session.clock,
+                call_off=True,
+                caller=Caller(by) if (by := self.leases.called_off_by) else None,
             )
 
     async def _one_after_another(self) -> None:

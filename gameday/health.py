@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -15,10 +16,13 @@ from typing import Final
 
 from gameday.clients.chaos_mesh import ChaosMesh
 from gameday.clients.kubernetes import Cluster
-from gameday.clients.prometheus import Prometheus, Unknown
+from gameday.clients.prometheus import Prometheus, Unknown, prometheus_url
 from gameday.clients.types import Endpoints, Workload
-from gameday.errors import GamedayError, NotFoundError
+from gameday.clock import Clock
+from gameday.errors import DeclarationError, GamedayError, NotFoundError
+from gameday.settings import Settings
 from gameday.spec.base import format_duration
+from gameday.spec.catalogue import Catalogue
 from gameday.spec.kinds import API_VERSION
 from gameday.spec.platform import Environment, Platform, Service
 
@@ -40,6 +44,30 @@ class Check:
         """What is well needs no advice."""
         if self.ok:
             object.__setattr__(self, "hint", "")
+
+
+async def examine(settings: Settings, catalogue: Catalogue, where: Environment, clock: Clock) -> list[Check]:
+    """Every check of one environment, for all that its experiments would do there."""
+    async with (
+        Cluster.connect(where.context, clock=clock, call_timeout=settings.kubernetes_timeout) as cluster,
+        Prometheus(
+            prometheus_url(settings, where), clock=clock, timeout=settings.prometheus_timeout
+        ) as prometheus,
+    ):
+        examination = Examination(catalogue.platform, where, cluster, ChaosMesh(cluster.api), prometheus)
+        return await examination.all(kinds=_kinds(catalogue, where.name))
+
+
+def _kinds(catalogue: Catalogue, environment: str) -> list[str]:
+    """The kinds of fault that the experiments for ``environment`` use: what a role must allow."""
+    found: set[str] = set()
+    for path in catalogue.files:
+        # One that is not written well could not run; `gameday validate` tells it.
+        with suppress(DeclarationError):
+            experiment = catalogue.load(path)
+            if environment in experiment.environments:
+                found |= {fault.kind for stage in experiment.stages for fault in stage.faults}
+    return sorted(found)
 
 
 @dataclass(frozen=True)

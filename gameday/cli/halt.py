@@ -113,6 +113,7 @@ async def _halt(wanted: _Wanted, output: Format) -> int:
     from gameday.clients.kubernetes import Cluster  # noqa: PLC0415
     from gameday.run.ending import end_faults_in  # noqa: PLC0415
     from gameday.safety import lever, restart  # noqa: PLC0415
+    from gameday.safety.called_off import Caller  # noqa: PLC0415
     from gameday.safety.stop_report import Scope  # noqa: PLC0415
 
     where, clock = place(wanted.env), clock_at_hand()
@@ -135,6 +136,7 @@ async def _halt(wanted: _Wanted, output: Format) -> int:
             within=wanted.within,
             force=wanted.force,
             call_off=True,
+            caller=Caller(wanted.by, wanted.reason),
             progress=progress,
         )
         await asyncio.wait({engaging}, timeout=_PATIENCE_S)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -24,13 +23,9 @@ from gameday.cli.options import (
 )
 from gameday.cli.output import Format, emit
 from gameday.cli.sandboxed import sandboxed
-from gameday.clients.chaos_mesh import ChaosMesh
-from gameday.clients.kubernetes import Cluster
-from gameday.clients.prometheus import Prometheus, prometheus_url
-from gameday.errors import DeclarationError, ExitCode
-from gameday.health import Check, Examination
+from gameday.errors import ExitCode
+from gameday.health import Check, examine
 from gameday.settings import clock, load
-from gameday.spec.catalogue import Catalogue
 
 
 class When(StrEnum):
@@ -43,30 +38,7 @@ class When(StrEnum):
 async def _examine(environment: str, experiments: Path | None) -> list[Check]:
     settings = load()
     catalogue = open_catalogue(experiments)
-    platform = catalogue.platform
-    where = platform.environment(environment)
-    kinds = _kinds(catalogue, environment)
-    time = clock(settings)
-    url = prometheus_url(settings, where)
-    async with (
-        Cluster.connect(where.context, clock=time, call_timeout=settings.kubernetes_timeout) as cluster,
-        Prometheus(url, clock=time, timeout=settings.prometheus_timeout) as prometheus,
-    ):
-        return await Examination(platform, where, cluster, ChaosMesh(cluster.api), prometheus).all(
-            kinds=kinds
-        )
-
-
-def _kinds(catalogue: Catalogue, environment: str) -> list[str]:
-    """The kinds of fault that the experiments for ``environment`` use: what a role must allow."""
-    found: set[str] = set()
-    for path in catalogue.files:
-        # One that is not written well could not run; `gameday validate` tells it.
-        with suppress(DeclarationError):
-            experiment = catalogue.load(path)
-            if environment in experiment.environments:
-                found |= {fault.kind for stage in experiment.stages for fault in stage.faults}
-    return sorted(found)
+    return await examine(settings, catalogue, catalogue.platform.environment(environment), clock(settings))
 
 
 def health(

@@ -141,6 +141,7 @@ class _Stopping:
 
     async def _end(self, cluster: Cluster, clock: Clock) -> StopReport:
         from gameday.run.ending import end_faults_in  # noqa: PLC0415 - as above
+        from gameday.safety.called_off import Caller  # noqa: PLC0415
 
         return await end_faults_in(
             cluster,
@@ -149,6 +150,7 @@ class _Stopping:
             within=self.within,
             force=self.force,
             call_off=True,
+            caller=Caller(self.by, self.reason),
             progress=progress,
         )
 

@@ -114,6 +114,16 @@ class Metrics:
         for labels, count in faults.items():
             self.faults.labels(*labels).set(count)
 
+    @property
+    def unproved(self) -> int:
+        """How many stops so far did not prove that all of theirs is over."""
+        outcomes = [sample for metric in self.stops.collect() for sample in metric.samples]
+        return sum(
+            int(one.value)
+            for one in outcomes
+            if one.name.endswith("_total") and one.labels["outcome"] != "clean"
+        )
+
     def exposition(self) -> bytes:
         """All of them, as Prometheus reads them."""
         return generate_latest(self.registry)

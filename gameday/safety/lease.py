@@ -26,6 +26,7 @@ from gameday.errors import (
     StoppedError,
     UnreachableError,
 )
+from gameday.safety.called_off import by_whom
 from gameday.spec.kinds import FLOW_RUN, RUN
 
 DURATION: Final = timedelta(seconds=30)
@@ -131,6 +132,7 @@ class RunLeases:
         self._waits = ""
         self._renewed_at: dict[str, datetime] = {}
         self.lost = ""
+        self.called_off_by = ""  # who took them away, and why, where that is known
 
     async def acquire(self) -> tuple[Takeover, ...]:
         """Take all Leases or none. Answers with those that somebody had let lapse.
@@ -169,7 +171,7 @@ class RunLeases:
             there = await self._cluster.lease(self._namespace, name)
         except NotFoundError:
             if name in self._held:
-                self.lost = _CALLED_OFF
+                self.lost = await self._called_off()
                 raise StoppedError(f"The run was called off: {self.lost}") from None
             self._hold(await self._cluster.create_lease(self._fresh(name, target, now)), now)
             return None
@@ -290,22 +292,26 @@ class RunLeases:
                 if why := await self._look_again(name):
                     return why
             except NotFoundError:
-                return _CALLED_OFF
+                return await self._called_off()
             except GamedayError:
                 return ""
             else:
                 return ""
         return ""
 
+    async def _called_off(self) -> str:
+        self.called_off_by = await by_whom(self._brisk, self._namespace, self._run)
+        return f"Stopped by {self.called_off_by}" if self.called_off_by else _CALLED_OFF
+
     async def _look_again(self, name: str) -> str:
         try:
             there = await self._brisk.lease(self._namespace, name)
         except NotFoundError:
-            return _CALLED_OFF
+            return await self._called_off()
         except GamedayError:
             return ""
         if not there.holder:
-            return _CALLED_OFF
+            return await self._called_off()
         if there.holder != self._run:
             return f"the lease {name} was taken over by {there.holder}"
         self._held[name] = there

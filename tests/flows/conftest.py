@@ -251,6 +251,12 @@ def _deployed(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> 
         command = [*PREFECT, *arguments]
         step = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
         assert step.returncode == 0, step.stdout + step.stderr
+    # Nothing shall run in a test that the test has not started, least of all the sweep, each minute.
+    with httpx.Client(base_url=prefect_server, trust_env=False) as client:
+        for one in client.post("/deployments/filter", json={}).raise_for_status().json():
+            for schedule in one["schedules"]:
+                path = f"/deployments/{one['id']}/schedules/{schedule['id']}"
+                client.patch(path, json={"active": False}).raise_for_status()
 
 
 @pytest.fixture

@@ -489,7 +489,7 @@ async def test_a_scheduled_run_passes_where_all_that_can_be_checked_is_well(work
         schedule=IntervalSchedule(interval=timedelta(hours=1), anchor_date=now), parameters=parameters
     )
     async with get_client() as client:
-        deployment = await client.read_deployment_by_name("run-experiment/by-hand")
+        deployment = await client.read_deployment_by_name("run-experiment/basic-pod-failure")
         (schedule,) = await client.create_deployment_schedules(deployment.id, [hourly])
         window = {"start_time": (now - timedelta(minutes=1)).isoformat(), "end_time": now.isoformat()}
         path = f"/deployments/{deployment.id}/schedule"
@@ -509,7 +509,7 @@ async def test_a_scheduled_run_passes_where_all_that_can_be_checked_is_well(work
     async with Journal.open(load().database_url) as journal:
         record = await journal.of_flow_run(str(flow_run.id))
         assert record is not None
-        assert record.requested_by == "deployment by-hand"
+        assert record.requested_by == "deployment basic-pod-failure"
         events = await journal.events(record.run)
     (asked,) = [event.message for event in events if event.kind == "approval"]
     assert asked.startswith("The checklist is complete as far as nobody is needed; this run is unattended")

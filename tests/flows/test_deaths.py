@@ -133,7 +133,7 @@ async def test_a_run_under_serve_that_is_cancelled_in_prefect_leaves_nothing(
 async def test_a_run_under_a_process_worker_that_is_cancelled_in_prefect_leaves_nothing(
     worker: Process,
 ) -> None:
-    flow_run = await _created_by_api("run-experiment/by-hand")
+    flow_run = await _created_by_api("run-experiment/basic-pod-failure")
     await until(a_fault_is_in, "a fault that is in", process=worker)
     await _cancelled(flow_run)
     assert await live_faults() == [], worker.output

@@ -1,93 +1,87 @@
-"""What prefect.yaml declares is what Prefect deploys, and a run can be started from it."""
+"""What prefect.yaml declares is what Prefect deploys, and each of it can be started."""
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any, Literal
+import gc
+from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
-from pydantic import BaseModel, ConfigDict
-from ruamel.yaml import YAML
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.flow_engine import run_flow_async
+from prefect.flows import load_flow_from_flow_run
 
 from gameday.journal.store import Journal, Verdict
 from gameday.settings import load
-from gameday.spec.catalogue import Catalogue
 from sandbox.process.launch import Sandbox
-from tests.flows.conftest import ROOT, Process, live_faults, until
+from tests.flows.conftest import Process, live_faults, until
+from tests.prefect_file import declared
+
+pytestmark = [
+    pytest.mark.prefect,
+    pytest.mark.usefixtures("in_prefect"),
+    # Prefect's client of a flow run that a test begins leaves its transports to the garbage collector.
+    pytest.mark.filterwarnings(
+        "ignore:Exception ignored in. <function _SelectorTransport:pytest.PytestUnraisableExceptionWarning"
+    ),
+]
+
+BY_HAND = {"reason": "a rehearsal", "requested_by": "ann"}
+# Beside what is deployed with each: nothing is broken that need not be.
+GIVEN: dict[str, dict[str, Any]] = {
+    "by-hand": {**BY_HAND, "experiment": "basic-pod-failure", "dry_run": True},
+    "emergency-stop": {"reason": "a rehearsal", "run": "20261123t101530-nobody-0000"},
+}
+ENDS = {
+    "emergency-stop": "Stopped",
+    "health-check": "Well",
+    "quarterly-review": "Completed",
+    "sweep-orphans": "Clean",
+    "tell-team": "Told",
+}
 
 
-class Strict(BaseModel):
-    """Prefect ignores keys that it does not know; this does not."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class WorkPool(Strict):
-    name: str
-    job_variables: dict[str, Any] = {}
+async def started(name: str, flow: str, **parameters: Any) -> FlowRun:
+    """Start what is deployed under ``name``."""
+    async with get_client() as client:
+        found = await client.read_deployment_by_name(f"{flow}/{name}")
+        return await client.create_flow_run_from_deployment(found.id, parameters=parameters)
 
 
-class ConcurrencyLimit(Strict):
-    limit: int
-    collision_strategy: Literal["ENQUEUE", "CANCEL_NEW"]
+async def carried_out(flow_run: FlowRun) -> State[Any]:
+    """Do what a worker's process does, in this one: a new process for each would cost seconds."""
+    flow = await load_flow_from_flow_run(flow_run, ignore_storage=True)
+    state = await run_flow_async(flow, flow_run=flow_run, parameters=flow_run.parameters, return_type="state")
+    assert isinstance(state, State)
+    return state
 
 
-class Deployment(Strict):
-    name: str
-    description: str
-    entrypoint: str
-    tags: list[str] = []
-    parameters: dict[str, Any] = {}
-    work_pool: WorkPool
-    concurrency_limit: ConcurrencyLimit | None = None
+@pytest.mark.usefixtures("deployed", "sandbox")
+async def test_each_deployment_can_be_started() -> None:
+    flow_run = None
+    for one in declared().deployments:
+        given = GIVEN.get(one.name, {"dry_run": True} if one.breaks else {})
+        if one.name == "tell-team":
+            assert flow_run is not None
+            given = {"flow_run": str(flow_run.id), "what": "is late"}
+        flow_run = await started(one.name, one.flow.name, **{**one.parameters, **given})
+        state = await carried_out(flow_run)
+        assert state.name == ENDS.get(one.name, "Dry run"), f"{one.name}: {state.message}"
+    gc.collect()
 
 
-class PrefectFile(Strict):
-    name: str
-    definitions: dict[str, Any] = {}
-    deployments: list[Deployment]
-
-
-def declared() -> PrefectFile:
-    """prefect.yaml, read strictly."""
-    return PrefectFile.model_validate(YAML(typ="safe").load(ROOT / "prefect.yaml"))
-
-
-def test_every_key_of_prefect_yaml_is_one_that_prefect_knows() -> None:
-    file = declared()
-    assert [one.name for one in file.deployments] == [
-        "by-hand",
-        "full-resilience-suite",
-        "quarterly-review",
-    ]
-    for deployment in file.deployments:
-        path, _, function = deployment.entrypoint.partition(":")
-        assert f"async def {function}(" in (ROOT / path).read_text(encoding="utf-8")
-
-
-def test_parameters_of_prefect_yaml_are_parameters_of_the_flow() -> None:
-    catalogue = Catalogue()
-    environments = [environment.name for environment in catalogue.platform.environments]
-    for deployment in declared().deployments:
-        path, _, function = deployment.entrypoint.partition(":")
-        flow = getattr(import_module(path.removesuffix(".py").replace("/", ".")), function)
-        assert set(deployment.parameters) <= set(flow.parameters.properties)
-        assert deployment.parameters["environment"] in environments
-        assert {deployment.parameters.get("suite")} <= {None, *catalogue.suites}
-
-
-@pytest.mark.prefect
-@pytest.mark.usefixtures("in_prefect")
-async def test_a_run_is_deployed_and_started_through_the_api_and_comes_to_its_verdict(
+async def test_a_run_is_started_by_hand_and_a_worker_brings_it_to_its_verdict(
     sandbox: Sandbox, worker: Process
 ) -> None:
-    async with get_client() as client:
-        deployment = await client.read_deployment_by_name("run-experiment/by-hand")
-        flow_run = await client.create_flow_run_from_deployment(
-            deployment.id,
-            parameters={"experiment": "basic-pod-failure", "environment": "staging", "duration": "90s"},
-        )
+    flow_run = await started(
+        "by-hand",
+        "run-by-hand",
+        **BY_HAND,
+        experiment="basic-pod-failure",
+        environment="staging",
+        duration="90s",
+    )
 
     async def final_state() -> str:
         async with get_client() as client:
@@ -99,4 +93,35 @@ async def test_a_run_is_deployed_and_started_through_the_api_and_comes_to_its_ve
     async with Journal.open(load().database_url) as journal:
         record = await journal.of_flow_run(str(flow_run.id))
     assert record is not None
-    assert record.verdict is Verdict.HELD
+    assert (record.verdict, record.requested_by) == (Verdict.HELD, "ann")
+
+
+@pytest.mark.usefixtures("deployed")
+async def test_prefect_keeps_every_schedule_with_its_timezone() -> None:
+    async with get_client() as client:
+        for one in declared().deployments:
+            found = await client.read_deployment_by_name(f"{one.flow.name}/{one.name}")
+            kept = {schedule.slug: schedule.schedule for schedule in found.schedules}
+            assert set(kept) == {schedule.slug for schedule in one.schedules}
+            assert all(getattr(schedule, "timezone", None) == "UTC" for schedule in kept.values())
+            assert (found.tags, found.description) == (one.tags, one.description)
+
+
+@pytest.mark.usefixtures("deployed")
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"experiment": "basic-pod-failur"},
+        {"environment": "stagin"},
+        {"reason": ""},
+        {"reason": "   "},
+        {"duration": "ten minutes"},
+        {"dry_run": "perhaps"},
+    ],
+    ids=str,
+)
+async def test_a_form_that_is_filled_in_wrongly_starts_nothing(wrong: dict[str, Any]) -> None:
+    right = {**BY_HAND, "experiment": "basic-pod-failure", "environment": "staging", "duration": "5m"}
+    with pytest.raises(PrefectHTTPStatusError) as refused:
+        await started("by-hand", "run-by-hand", **{**right, **wrong})
+    assert refused.value.response.status_code in {409, 422}

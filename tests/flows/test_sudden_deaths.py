@@ -209,7 +209,7 @@ async def test_a_run_whose_runner_ends_goes_on_and_can_still_be_stopped(
 async def test_a_worker_that_is_told_to_end_kills_its_run_and_the_watchdog_ends_the_faults(
     worker: Process,
 ) -> None:
-    flow_run = await started_by_api("run-experiment/by-hand")
+    flow_run = await started_by_api("run-experiment/basic-pod-failure")
     await until(a_fault_is_in, "a fault that is in", process=worker)
     worker.signal(signal.SIGTERM)
     await by_its_watchdog()
@@ -218,7 +218,7 @@ async def test_a_worker_that_is_told_to_end_kills_its_run_and_the_watchdog_ends_
 
 @pytest.mark.usefixtures("live_sandbox")
 async def test_a_run_whose_worker_was_killed_ends_itself(worker: Process) -> None:
-    flow_run = await started_by_api("run-experiment/by-hand")
+    flow_run = await started_by_api("run-experiment/basic-pod-failure")
     await until(a_fault_is_in, "a fault that is in", process=worker)
     worker.signal(signal.SIGKILL)
     await until(nothing_is_left, "the faults ended")

@@ -24,6 +24,7 @@ from gameday.report.suite import render
 from gameday.run.ending import end_faults_in
 from gameday.run.suite import Interval, Outcome, SuiteRun, goes_on, parts, pause
 from gameday.safety import lever
+from gameday.safety.called_off import Caller
 from gameday.safety.lease import RunLeases
 from gameday.safety.stop_report import Scope
 from gameday.settings import load
@@ -226,7 +227,8 @@ async def test_between_two_runs_the_platform_has_time_and_a_person_the_last_word
                 await waiting.until_well(SETTLE, TIMEOUT)
             await lever.release(cluster, NAMESPACE, by="ann", reason="over", source="command", clock=clock)
 
-            stopped = await end_faults_in(cluster, Scope.everything(), clock=clock, call_off=True)
+            who = Caller("ann", "checkout is down")
+            stopped = await end_faults_in(cluster, Scope.everything(), clock=clock, call_off=True, caller=who)
             assert stopped.notes == ("Called off: run 20261123t101530-both-7f3a",)
-            with pytest.raises(StoppedError, match="gameday stop"):
+            with pytest.raises(StoppedError, match="Stopped by ann: checkout is down"):
                 await waiting.until_well(SETTLE, TIMEOUT)
