@@ -236,6 +236,7 @@ class _Following:
         self._injecting = False
         self._dry = False
         self._unproved = False
+        self._suite = ""
         self._of_suite: list[Mapping[str, Any]] = []
 
     def __call__(self, event: Event) -> None:
@@ -247,6 +248,8 @@ class _Following:
             self._reasons = list(event.data["reasons"])
             self._of_suite = list(event.data.get("experiments", ()))
         self._dry |= event.kind == "dry-run"
+        if event.kind == "suite":
+            self._suite = event.run
         if event.kind == "report":
             self._report = Path(event.data["path"])
         if self._reader_gone:
@@ -285,8 +288,9 @@ class _Following:
             "exitCode": int(self.exit_code),
         }
 
-        if self._of_suite:
-            data["experiments"] = self._of_suite
+        if self._suite:
+            # Of a suite each experiment has a run, and it has none itself.
+            data |= {"run": None, "suite": self._suite, "experiments": self._of_suite}
 
         def text(console: Console) -> None:
             if self._of_suite:

@@ -116,6 +116,9 @@ class Catalogue:
 
     def _unknown(self, what: str, name: str) -> UsageError:
         known = sorted([*self.names, *self.suites])
+        if name in known:
+            other = "a suite" if name in self.suites else "an experiment"
+            return UsageError(f"{name!r} is {other}, and this wants {_WITH_ARTICLE[what]}")
         hint = nearest(name, known) or f"; known: {', '.join(known) or 'none'}"
         return UsageError(f"unknown {what} {name!r}{hint}")
 
@@ -184,6 +187,9 @@ class Catalogue:
                 named = _texts(document.data, place)
                 found += [(where, unknown(what, name, known)) for where, name in named if name not in known]
         return found
+
+
+_WITH_ARTICLE: Final = {"experiment": "an experiment", "suite": "a suite"}
 
 
 def _is_suite(path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -63,8 +64,10 @@ def going(catalogue: Catalogue, *verdicts: Verdict) -> SuiteRun:
 
 def test_suites_and_experiments_are_told_apart(catalogue: Catalogue) -> None:
     assert (catalogue.names, catalogue.suites) == (["first", "second"], ["both"])
-    with pytest.raises(UsageError, match="unknown experiment 'both'"):
+    with pytest.raises(UsageError, match="'both' is a suite, and this wants an experiment"):
         catalogue.experiment("both")
+    with pytest.raises(UsageError, match="unknown suite 'bth'; did you mean 'both'"):
+        catalogue.suite("bth")
 
 
 def test_the_suite_that_comes_along_runs_every_experiment_and_stops_at_the_first_that_fails() -> None:
@@ -177,15 +180,25 @@ def test_what_people_typed_does_not_break_the_report(catalogue: Catalogue) -> No
     assert "| Reason | \\[click](http://example.com) |" in told
 
 
-def test_the_command_ends_with_one_table_and_the_suites_own_verdict(catalogue: Catalogue) -> None:
-    screen = StringIO()
-    following = _Following(Console(file=screen, width=120))
-    following(Event("run-first", AT, "verdict", "Held", {"verdict": "held", "reasons": []}))
+def test_the_command_ends_with_one_table_and_the_suites_own_verdict(
+    catalogue: Catalogue, capsys: Capture
+) -> None:
+    following = _Following(Console(file=StringIO()))
     data = {"verdict": "disproved", "reasons": ["second disproved"]}
     data |= going(catalogue, HELD, DISPROVED).as_data()
-    following(Event("suite", AT, "verdict", "Suite both disproved", data))
-    following.result(Format.TEXT)
-    assert following.exit_code == ExitCode.DISPROVED
+    for event in (
+        Event("20261123t101530-both-7f3a", AT, "suite", "Suite"),
+        Event("run-first", AT, "verdict", "Held", {"verdict": "held", "reasons": []}),
+        Event("20261123t101530-both-7f3a", AT, "verdict", "Suite both disproved", data),
+    ):
+        following(event)
+    following.result(Format.JSON)
+    told = json.loads(capsys.readouterr().out)
+    assert (told["suite"], told["run"], told["exitCode"]) == ("20261123t101530-both-7f3a", None, 1)
+    assert [(one["run"], one["verdict"]) for one in told["experiments"]] == [
+        ("run-first", "held"),
+        ("run-second", "disproved"),
+    ]
 
 
 # --- When nothing more may begin.
