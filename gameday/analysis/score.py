@@ -8,7 +8,7 @@ services depend on it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -109,7 +109,7 @@ def _back(returns: Sequence[Return], timeout: timedelta) -> ScorePart | None:
 
 def _whole(platform: Platform, of_services: Sequence[Score]) -> Score:
     """Half of the points for the services that users meet, half for those behind, by who needs them."""
-    weights = dependents(platform)
+    weights = {service.name: 1 + len(platform.dependents(service.name)) for service in platform.services}
     called = {callee for service in platform.services for callee in service.calls}
     front = [one for one in of_services if one.service not in called]
     behind = [one for one in of_services if one.service in called]
@@ -124,21 +124,3 @@ def _whole(platform: Platform, of_services: Sequence[Score]) -> Score:
             why = f"{one.value:g} of 100; {who if others else 'users meet it'}"
             parts.append(_part(one.service, one.value / 100, share, why))
     return _score("", parts)
-
-
-def dependents(platform: Platform) -> Mapping[str, int]:
-    """By service: itself and how many others call it, directly or through others."""
-    callers: dict[str, set[str]] = {service.name: set() for service in platform.services}
-    for service in platform.services:
-        for callee in service.calls:
-            callers[callee].add(service.name)
-    return {name: len(_reach(name, callers)) for name in callers}
-
-
-def _reach(name: str, callers: Mapping[str, set[str]]) -> set[str]:
-    seen, waiting = {name}, [name]
-    while waiting:
-        new = callers[waiting.pop()] - seen
-        seen |= new
-        waiting += sorted(new)
-    return seen

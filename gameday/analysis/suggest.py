@@ -183,26 +183,13 @@ def _tried(known: Known, cell: Met) -> ScorePart:
 
 
 def _needed(platform: Platform, service: str) -> Iterator[ScorePart]:
-    callers = dependents(platform, service)
+    callers = platform.dependents(service)
     others = len(platform.services) - 1
     if not callers:
         yield _part("needed", _BY_USERS, NEEDED, "users come in here: no other service calls it")
     elif others:
         why = f"{len(callers)} of {others} other services need it: {', '.join(callers)}"
         yield _part("needed", NEEDED * len(callers) / others, NEEDED, why)
-
-
-def dependents(platform: Platform, service: str) -> tuple[str, ...]:
-    """The services that call ``service``, themselves or through others, in the platform's order."""
-    found: set[str] = set()
-    asked = [service]
-    while asked:
-        callee = asked.pop()
-        for caller in platform.services:
-            if callee in caller.calls and caller.name not in found and caller.name != service:
-                found.add(caller.name)
-                asked.append(caller.name)
-    return tuple(one.name for one in platform.services if one.name in found)
 
 
 def _weak(items: Iterable[ActionItem], service: str) -> Iterator[ScorePart]:

@@ -28,6 +28,7 @@ from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from gameday.clients.failures import shortened
 from gameday.clients.loopback import is_loopback
+from gameday.clients.slack_text import address, blocks, escaped, fitting, joined
 from gameday.errors import NotAllowedError, NotFoundError, OutsideError, RejectedError, UnreachableError
 from gameday.redaction import redacted
 from gameday.settings import Settings
@@ -73,12 +74,12 @@ class Message:
 
     def for_slack(self) -> str:
         """The message in Slack's mrkdwn, escaped and not too long."""
-        lines = [f"*{escaped(_joined(self.title))}*"] if self.title else []
+        lines = [f"*{escaped(joined(self.title))}*"] if self.title else []
         lines += [escaped(self.text)] if self.text else []
-        lines += [f"*{escaped(name)}:* {escaped(_joined(value))}" for name, value in self.fields.items()]
-        tail = f"\n<{_address(self.link[1])}|{escaped(self.link[0])}>" if self.link else ""
+        lines += [f"*{escaped(name)}:* {escaped(joined(value))}" for name, value in self.fields.items()]
+        tail = f"\n<{address(self.link[1])}|{escaped(self.link[0])}>" if self.link else ""
         # After escaping: an address is hidden as well as the text.
-        return _fitting(redacted("\n".join(lines)), LONGEST_TEXT - len(tail)) + redacted(tail)
+        return fitting(redacted("\n".join(lines)), LONGEST_TEXT - len(tail)) + redacted(tail)
 
     def for_terminal(self) -> str:
         """The message as lines of plain text."""
@@ -219,13 +220,12 @@ class SlackBot:
 
     async def update(self, thread: Thread, message: Message) -> Thread:
         """Edit the head."""
-        text = message.for_slack()
         await self._call(
             f"edit a message in {thread.channel}",
             self._client.chat_update,
             channel=thread.channel,
             ts=thread.ts,
-            text=text,
+            **_shown(message),
         )
         return thread
 
@@ -347,33 +347,14 @@ class Terminal:
         return thread
 
 
-def _joined(text: str) -> str:
-    """``text`` in one line: a second one could pretend to be another field."""
-    return " ".join(text.split())
-
-
-def escaped(text: str) -> str:
-    """``text`` with the three characters that Slack reads as markup made harmless."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _address(url: str) -> str:
-    return escaped(url).replace("|", "%7C")
-
-
-def _fitting(text: str, limit: int) -> str:
-    if len(text) <= limit:
-        return text
-    cut = text[: limit - 2]
-    # An escape cut in two would be shown as it is.
-    start = cut.rfind("&")
-    if start > len(cut) - 5 and ";" not in cut[start:]:
-        cut = cut[:start]
-    return f"{cut} …"
-
-
 def _body(message: Message) -> dict[str, Any]:
-    return {"text": message.for_slack(), "unfurl_links": False, "unfurl_media": False}
+    return {**_shown(message), "unfurl_links": False, "unfurl_media": False}
+
+
+def _shown(message: Message) -> dict[str, Any]:
+    """The message in blocks, and as text for notifications and for whoever cannot show blocks."""
+    laid_out = blocks(message.title, message.text, message.fields, message.link)
+    return {"text": message.for_slack(), **({"blocks": laid_out} if laid_out else {})}
 
 
 def _retry_handlers() -> list[AsyncRetryHandler]:

@@ -231,6 +231,18 @@ class Platform(Model):
         """The signal that tells ``measure`` of each service, if there is one."""
         return next((one for one in self.prometheus.signals if one.measures == measure), None)
 
+    def dependents(self, service: str) -> tuple[str, ...]:
+        """The services that call ``service``, themselves or through others, in the file's order."""
+        found: set[str] = set()
+        asked = [service]
+        while asked:
+            callee = asked.pop()
+            for caller in self.services:
+                if callee in caller.calls and caller.name not in found and caller.name != service:
+                    found.add(caller.name)
+                    asked.append(caller.name)
+        return tuple(one.name for one in self.services if one.name in found)
+
     def team(self, name: str) -> Team | None:
         """The team called ``name``, if there is one."""
         return next((team for team in self.teams if team.name == name), None)

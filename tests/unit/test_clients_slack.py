@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -170,3 +171,41 @@ async def test_without_slack_the_terminal_shows_what_would_have_been_sent() -> N
         "#chaos-staging: basic-pod-failure\nIt begins.",
         "#chaos-staging > P95 > 1 s\nReport: report.html",
     ]
+
+
+async def test_a_message_is_laid_out_in_blocks_and_nothing_in_it_is_markup(
+    bot: Messenger, slack: httpx.Client
+) -> None:
+    sly = "<!channel> <http://evil.example.com|Report> *bold*"
+    message = Message(
+        sly * 200, title=sly, fields={f"Field {n}": sly for n in range(35)}, link=("Report", "http://r")
+    )
+    thread = await bot.open_thread(CHANNEL, message)
+    await bot.update(thread, Message("Over", title="Done"))
+    await bot.open_thread(CHANNEL, message)
+    edited, posted_now = posted(slack)
+    assert [block["type"] for block in edited["blocks"]] == ["header", "section"]
+    kinds = [block["type"] for block in posted_now["blocks"]]
+    assert kinds == ["header", "section", "section", "section", "section", "context"]
+    texts = [posted_now["blocks"][1]["text"]["text"]]
+    texts += [field["text"] for block in posted_now["blocks"] for field in block.get("fields", ())]
+    assert not [text for text in texts if "<" in text]
+    assert posted_now["blocks"][-1]["elements"][0]["text"] == "<http://r|Report>"
+
+
+async def test_files_go_into_the_thread(bot: Messenger, slack: httpx.Client, tmp_path: Path) -> None:
+    (tmp_path / "chart.png").write_bytes(b"\x89PNG")
+    (tmp_path / "run.html").write_text("<p>run</p>")
+    thread = await bot.open_thread(CHANNEL, Message("It held."))
+    await bot.attach(thread, [tmp_path / "chart.png", tmp_path / "run.html"])
+    head, files = posted(slack)
+    assert (files["thread_ts"], len(files["files"])) == (head["ts"], 2)
+
+
+async def test_a_file_that_cannot_be_sent_is_a_result_not_an_exception(
+    bot: Messenger, tmp_path: Path
+) -> None:
+    thread = await bot.open_thread(CHANNEL, Message("It held."))
+    delivery = await attempt(bot.attach(thread, [tmp_path / "missing.png"]))
+    assert not delivery.ok
+    assert "could not put files" in delivery.why

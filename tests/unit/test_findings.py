@@ -10,7 +10,7 @@ import pytest
 from gameday.analysis.budget import spent
 from gameday.analysis.findings import Broken, Learned, findings
 from gameday.analysis.model import AlertSeen, BudgetSpent, Effect, Pattern, Return, SignalSeries, Window
-from gameday.analysis.score import dependents, scores
+from gameday.analysis.score import scores
 from gameday.analysis.series import Table
 from gameday.spec.catalogue import Catalogue, default_directory
 
@@ -136,10 +136,3 @@ def test_a_score_is_full_where_nothing_was_lost_and_says_why_where_it_is_not() -
 
 def test_a_service_of_which_nothing_was_seen_has_no_score() -> None:
     assert scores(PLATFORM, [], [], [], timedelta(minutes=5)) == ()
-
-
-def test_services_weigh_as_much_as_others_need_them() -> None:
-    needed = dependents(PLATFORM)
-    assert needed["api-gateway"] == 1
-    assert needed["postgres"] == 5
-    assert needed["redis"] == 5

@@ -11,7 +11,7 @@ import pytest
 
 from gameday.analysis.coverage import Coverage, Kind, brings
 from gameday.analysis.improvements import improvements
-from gameday.analysis.suggest import Known, dependents, suggest
+from gameday.analysis.suggest import Known, suggest
 from gameday.cli.main import run
 from gameday.errors import ExitCode
 from gameday.journal.actions import ActionItem
@@ -88,14 +88,14 @@ def test_an_experiment_brings_its_faults_to_services_and_to_all_that_its_labels_
 
 
 def test_who_needs_a_service_is_found_along_the_call_graph() -> None:
-    assert dependents(CATALOGUE.platform, "redis") == (
+    assert CATALOGUE.platform.dependents("redis") == (
         "api-gateway",
         "auth-service",
         "platform-services",
         "automation-services",
     )
-    assert dependents(CATALOGUE.platform, "auth-service") == ("api-gateway",)
-    assert dependents(CATALOGUE.platform, "api-gateway") == ()
+    assert CATALOGUE.platform.dependents("auth-service") == ("api-gateway",)
+    assert CATALOGUE.platform.dependents("api-gateway") == ()
 
 
 def test_suggestions_are_sums_of_parts_with_reasons_and_always_the_same() -> None:
