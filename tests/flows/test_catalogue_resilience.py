@@ -41,13 +41,13 @@ async def test_a_platform_without_them_is_told_so_pattern_by_pattern(ground: Gro
 
 
 async def test_the_loss_of_several_components_ends_as_shipped(ground: Ground) -> None:
-    ran = await ground.run("disaster-recovery")
+    ran = await ground.run("disaster-recovery", "150s")
     assert (ran.verdict, ran.not_shown) == ("held", [])
     assert "lose-stores: data-is-back" in ran.shown
 
 
 async def test_a_database_that_lost_its_data_is_no_recovery(ground: Ground) -> None:
     ground.weaken("postgres", keepsData=False)
-    ran = await ground.run("disaster-recovery")
+    ran = await ground.run("disaster-recovery", "150s")
     assert ran.verdict in {"disproved", "aborted"}
     assert "errors" in ran.why
