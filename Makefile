@@ -8,7 +8,7 @@ DONE := $(VENV)/.installed
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types layers lock schema bench clean
+.PHONY: help setup demo test check lint types layers lock schema docs bench clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,10 @@ types: setup
 
 layers: setup
 	$(BIN)/lint-imports
+
+# Without -E a page that is made from the code would stay as it was.
+docs: setup ## Build the documentation, strictly, into build/docs.
+	$(BIN)/sphinx-build -W --keep-going -n -E -q -b html -d build/doctrees docs build/docs
 
 schema: setup ## Write the JSON Schemas of the experiment files anew.
 	$(BIN)/python -m gameday.spec.schema

@@ -58,9 +58,13 @@ class Settings(BaseSettings):
         env_prefix=_PREFIX, env_ignore_empty=True, frozen=True, hide_input_in_errors=True
     )
 
-    prometheus_url: WebAddress | None = Field(None, description="the base address of Prometheus")
+    prometheus_url: WebAddress | None = Field(
+        None, description="the base address of Prometheus; an environment's prometheusUrl goes before it"
+    )
     platform_url: WebAddress | None = Field(
-        None, description="where the platform's users come in, instead of the environment's url"
+        None,
+        description="where the platform's users come in, for HTTP probes and load; goes before an "
+        "environment's url, so that what is meant for the sandbox stays there",
     )
     slack_token: SecretStr | None = Field(None, description="a bot token with chat:write")
     slack_webhook_url: Annotated[SecretStr, AfterValidator(_secret_web_address)] | None = Field(
@@ -71,27 +75,33 @@ class Settings(BaseSettings):
         None, description="where an emergency stop is reported to incident management"
     )
     grafana_token: SecretStr | None = Field(
-        None, description="a service account's token that may read dashboards"
+        None, description="a service account's token that may read dashboards, for gameday doctor"
     )
-    clock_url: WebAddress | None = Field(None, description="the sandbox's clock; real time without it")
+    clock_url: WebAddress | None = Field(
+        None, description="the sandbox's clock, never set by hand; real time without it"
+    )
     experiments: Path | None = Field(None, description="the catalogue; the one that comes along without it")
     state_dir: Path = Field(
         default_factory=lambda: user_state_path("gameday", appauthor=False),
-        description="where journal, reports and the sandbox keep their files",
+        description="journal, reports, the sandbox's files; the user's state directory without it",
     )
     database_url: str = Field(
         default_factory=lambda data: f"sqlite+aiosqlite:///{(data['state_dir'] / 'journal.db').as_posix()}",
-        description="the journal, as an address for SQLAlchemy's asyncio",
+        description="the journal, as an address for SQLAlchemy's asyncio; SQLite in the state directory "
+        "without it",
     )
     reports_dir: Path = Field(
-        default_factory=lambda data: data["state_dir"] / "reports", description="where reports are written"
+        default_factory=lambda data: data["state_dir"] / "reports",
+        description="where reports are written; reports in the state directory without it",
     )
-    kubernetes_timeout: Patience = timedelta(seconds=8)
-    prometheus_timeout: Annotated[Duration, Field(gt=timedelta(0), le=timedelta(seconds=5))] = timedelta(
-        seconds=5
+    kubernetes_timeout: Patience = Field(timedelta(seconds=8), description="for one call, at most a minute")
+    prometheus_timeout: Annotated[Duration, Field(gt=timedelta(0), le=timedelta(seconds=5))] = Field(
+        timedelta(seconds=5), description="for one query, at most 5s"
     )
-    slack_timeout: Patience = timedelta(seconds=10)
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
+    slack_timeout: Patience = Field(timedelta(seconds=10), description="for one message")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "WARNING", description="what is logged to stderr: DEBUG, INFO, WARNING or ERROR"
+    )
 
 
 def load() -> Settings:
