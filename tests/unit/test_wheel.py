@@ -45,7 +45,7 @@ def test_the_catalogue_travels_with_the_wheel(installed: Path, tmp_path: Path) -
     where = "from gameday.spec.catalogue import default_directory; print(default_directory())"
     assert python(installed, tmp_path, "-c", where).strip() == str(installed / "experiments")
     names = [row["name"] for row in json.loads(gameday(installed, tmp_path, "list", "-o", "json"))]
-    assert names == sorted(path.stem for path in (installed / "experiments").glob("*-*.yaml"))
+    assert sorted(names) == sorted(path.stem for path in (installed / "experiments").glob("*-*.yaml"))
     assert "basic-pod-failure" in names
 
 
