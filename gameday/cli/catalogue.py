@@ -109,6 +109,10 @@ def print_experiment(console: Console, experiment: Experiment) -> None:
     facts.add_row("Owner", experiment.owner)
     facts.add_row("Takes", format_duration(experiment.duration))
     facts.add_row("Runbook", experiment.runbook or "none")
+    if experiment.load is not None:
+        facts.add_row("Load", str(experiment.load))
+    if alerts := experiment.alerts:
+        facts.add_row("Must be told of", ", ".join(map(str, alerts)))
     console.print(facts)
     console.print()
     _print_steady_state(console, experiment)

@@ -44,11 +44,21 @@ class Alert:
 
 def ask(session: requests.Session, url: str, timeout: tuple[float, float]) -> list[Any]:
     """The alerts as the server at ``url`` sends them. Raises as the client's own questions do."""
-    response = session.get(f"{url}/api/v1/alerts", timeout=timeout)
+    found: list[Any] = _data(session, f"{url}/api/v1/alerts", timeout)["alerts"]
+    return found
+
+
+def ask_rules(session: requests.Session, url: str, timeout: tuple[float, float]) -> list[Any]:
+    """The groups of alerting rules, likewise."""
+    found: list[Any] = _data(session, f"{url}/api/v1/rules?type=alert", timeout)["groups"]
+    return found
+
+
+def _data(session: requests.Session, url: str, timeout: tuple[float, float]) -> Any:
+    response = session.get(url, timeout=timeout)
     if response.status_code != requests.codes.ok:
         raise PrometheusApiClientException(f"HTTP Status Code {response.status_code} ({response.content!r})")
-    found: list[Any] = response.json()["data"]["alerts"]
-    return found
+    return response.json()["data"]
 
 
 def read(answer: list[Any]) -> tuple[Alert, ...]:
@@ -63,3 +73,8 @@ def _alert(item: Mapping[str, Any]) -> Alert:
     if not all(isinstance(value, str) for pair in labels.items() for value in pair):
         raise ValueError("a label is no text")
     return Alert(dict(labels), state == "firing", active_at)
+
+
+def names(groups: list[Any]) -> frozenset[str]:
+    """The names of the alerting rules in ``groups``. Raises as ``read`` does."""
+    return frozenset(str(rule["name"]) for group in groups for rule in group["rules"])

@@ -85,10 +85,11 @@ class FrontDoor:
         request = self.request(wanted)
         if isinstance(request, NoAnswer):
             return request
-        began, sent = self._clock.now(), asyncio.Event()
+        began = self._clock.now()
+        sent = asyncio.Event() if is_rehearsal(self._clock) else None
         sending = asyncio.create_task(self.send(request, began, sent), name=f"request {wanted}")
         try:
-            if is_rehearsal(self._clock):
+            if sent is not None:
                 await self._let_time_pass(sending, sent, began + wanted.timeout)
             else:
                 seconds = wanted.timeout.total_seconds() / speed_of(self._clock)
@@ -142,10 +143,12 @@ class FrontDoor:
         """Send it once and read the answer; ``sent`` is set once all of it has left this process."""
 
         async def trace(event: str, info: Mapping[str, Any]) -> None:
-            if sent is not None and event == "http11.send_request_body.complete" and info is not None:
+            assert sent is not None
+            if event == "http11.send_request_body.complete":
                 sent.set()
 
-        request.extensions["trace"] = trace
+        if sent is not None:
+            request.extensions["trace"] = trace
         try:
             response = await self._client.send(request, stream=True)
             try:

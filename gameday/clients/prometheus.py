@@ -290,6 +290,16 @@ class Prometheus:
         except _NOT_READABLE:
             return _STRANGE
 
+    async def alert_rules(self) -> frozenset[str] | Unknown:
+        """The names of every alert that it could raise."""
+        answer = await self._ask(lambda seconds: alerts.ask_rules(self._session, self.url, seconds))
+        if isinstance(answer, Unknown):
+            return answer
+        try:
+            return alerts.names(answer)
+        except _NOT_READABLE:
+            return _STRANGE
+
     async def check(self) -> Unknown | None:
         """Why the server cannot be asked, or None where it can."""
         answered = (await self.instant("vector(1)")).single()

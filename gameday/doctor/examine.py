@@ -15,7 +15,7 @@ from gameday.clients.grafana import Grafana
 from gameday.clients.kubernetes import Cluster
 from gameday.clients.prometheus import Prometheus
 from gameday.clock import Clock
-from gameday.doctor import people, signals
+from gameday.doctor import outside, people, signals
 from gameday.doctor.cluster import CHAOS_MESH, KUBERNETES, PERMISSIONS, ClusterDoctor
 from gameday.doctor.guardrails import GUARDRAILS, guardrails
 from gameday.doctor.lines import Line, State, guarded
@@ -45,6 +45,9 @@ class Doctor:
         async with asyncio.TaskGroup() as group:
             parts = [
                 group.create_task(self._inside()),
+                group.create_task(
+                    outside.front_door(self.settings, self.catalogue, self.environment, self.clock)
+                ),
                 group.create_task(guarded(signals.GRAFANA, self._grafana())),
                 group.create_task(
                     guarded(people.SLACK, people.slack(self.settings, platform, self.environment))
@@ -69,7 +72,8 @@ class Doctor:
                 lines += await self._health(cluster, prometheus)
             limited = frozenset(one.signal for one in self.catalogue.guardrails.thresholds)
             doctor = signals.SignalDoctor(self.catalogue.platform, prometheus, self.clock, limited)
-            return lines + await guarded(signals.PROMETHEUS, doctor.all())
+            lines += await guarded(signals.PROMETHEUS, doctor.all())
+            return lines + await outside.alerts(self.catalogue, self.environment, prometheus)
 
     async def _open_cluster(self, stack: AsyncExitStack) -> Cluster | Line:
         try:

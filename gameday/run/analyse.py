@@ -79,8 +79,8 @@ def _sampled(kept: Kept, begin: datetime, end: datetime, step: timedelta) -> tup
     """What Prometheus knows nothing of, as it was sampled."""
     units = {watch.name: watch.unit for watch in kept.plan.watches if not watch.query}
     points: dict[tuple[str, str], list[tuple[datetime, float]]] = {}
-    for one in kept.observations:
-        if one.signal in units and one.value is not None:
+    for one in kept.beside:
+        if one.value is not None:
             points.setdefault((one.signal, one.service), []).append((one.at, one.value))
     return tuple(
         on_grid(signal, service, own, unit=units[signal], begin=begin, end=end, step=step)

@@ -30,6 +30,7 @@ class Kept:
     events: Sequence[Event]
     faults: Sequence[FaultRecord]
     observations: Sequence[Observation]  # those alone that were outside their limits for too long
+    beside: Sequence[Observation] = ()  # all of what Prometheus was not asked for
 
     @classmethod
     async def read(cls, journal: Journal, run: str) -> Kept:
@@ -37,12 +38,15 @@ class Kept:
         record = await journal.find(run)
         if record is None or not record.plan:
             raise UsageError(f"{run} has no plan in the journal, so there is nothing to analyse")
+        plan = Plan.model_validate(record.plan)
+        beside = [watch.name for watch in plan.watches if not watch.query]
         return cls(
             record=record,
-            plan=Plan.model_validate(record.plan),
+            plan=plan,
             events=await journal.events(record.run),
             faults=await journal.faults(record.run),
             observations=await journal.observations(record.run, states=(State.BROKEN, State.OVER)),
+            beside=await journal.observations(record.run, signals=beside) if beside else (),
         )
 
     @property

@@ -110,7 +110,8 @@ class _Sender:
         if owner.results.ended or began is None:
             return
         self._give_up(now)
-        leaving = []
+        # In a rehearsal time stands until all have left.
+        leaving: list[asyncio.Event] | None = [] if is_rehearsal(owner.run.session.clock) else None
         due = int((now - began) / self.load.interval + 1e-6)
         for number in range(owner._due + 1, due + 1):
             if len(owner._waiting) >= self.load.in_flight:
@@ -118,9 +119,12 @@ class _Sender:
                 continue
             late = now - (began + number * self.load.interval) > _LATE
             owner.results.sent(now, late=late)
-            leaving.append(self._send(now))
+            sent = asyncio.Event() if leaving is not None else None
+            if leaving is not None and sent is not None:
+                leaving.append(sent)
+            self._send(now, sent)
         owner._due = due
-        if is_rehearsal(owner.run.session.clock):
+        if leaving:
             await _left(leaving)
 
     def _give_up(self, now: datetime) -> None:
@@ -131,22 +135,21 @@ class _Sender:
                 self.owner._waiting.pop(task)
                 self.owner.results.unanswered(now)
 
-    def _send(self, now: datetime) -> asyncio.Event:
-        sent = asyncio.Event()
+    def _send(self, now: datetime, sent: asyncio.Event | None) -> None:
         task = background(self._one(now, sent), name=f"load {self.load}")
         self.owner._waiting[task] = now
         task.add_done_callback(lambda done: self.owner._waiting.pop(done, None))
-        return sent
 
-    async def _one(self, began: datetime, sent: asyncio.Event) -> None:
+    async def _one(self, began: datetime, sent: asyncio.Event | None) -> None:
+        request = self.front.request(self.load)
         try:
-            request = self.front.request(self.load)
             if not isinstance(request, NoAnswer):
                 answer: Answer | NoAnswer = await self.front.send(request, began, sent)
             else:
                 answer = request
         finally:
-            sent.set()
+            if sent is not None:
+                sent.set()
         if isinstance(answer, Answer):
             good = self.load.good(answer.status, answer.body)
             self.owner.results.answered(began + answer.took, answer.took, good=good)
@@ -157,7 +160,6 @@ class _Sender:
 async def _left(leaving: Iterable[asyncio.Event]) -> None:
     """Wait until these have left this process: only then may a rehearsal's time move on."""
     waits = [asyncio.create_task(one.wait()) for one in leaving]
-    if waits:
-        _, pending = await asyncio.wait(waits, timeout=_LEAVING_S)
-        for one in pending:
-            one.cancel()
+    _, pending = await asyncio.wait(waits, timeout=_LEAVING_S)
+    for one in pending:
+        one.cancel()

@@ -223,6 +223,12 @@ class Experiment(Model):
         return tuple(step for stage in self.stages for step in stage.steps)
 
     @property
+    def alerts(self) -> tuple[ExpectedAlert, ...]:
+        """Every alert that is expected, in whatever stage."""
+        of_stages = (one for stage in self.stages for one in stage.expect_alerts)
+        return (*of_stages, *self.expect_alerts)
+
+    @property
     def duration(self) -> timedelta:
         """The execution as declared: every stage with its settling."""
         return sum((stage.duration + stage.settle for stage, _ in self.unfolded), timedelta(0))

@@ -44,6 +44,31 @@ def test_where_all_is_well_nothing_failed_and_nothing_well_has_advice(capsys: Ca
     assert all(not line["mend"] for line in found.values() if line["state"] == "ok")
     assert found["Chaos Mesh: webhook"]["found"] == "refuses what it must"
     assert found["Prometheus: signal p95"]["found"].startswith("data of 4 services")
+    assert found["Prometheus: alert ReplicaMissing"]["found"].startswith("has a rule; expected by ")
+
+
+@pytest.mark.usefixtures("shared_sandbox")
+def test_what_experiments_expect_of_alerts_and_of_the_front_door_is_looked_at(
+    capsys: Capture, tmp_path: Path
+) -> None:
+    for name in ("platform.yaml", "guardrails.yaml"):
+        (tmp_path / name).write_bytes((default_directory() / name).read_bytes())
+    text = (default_directory() / "basic-pod-failure.yaml").read_text(encoding="utf-8")
+    probes = "".join(
+        f"  - {{name: {name}, http: {{path: {path}}}, expect: '>= 1'}}\n"
+        for name, path in (("records", "/api/v1/records"), ("nowhere", "/nowhere"))
+    )
+    text = text.replace("stages:\n", f"{probes}stages:\n", 1).replace("ReplicaMissing", "NobodyKnowsIt")
+    (tmp_path / "basic-pod-failure.yaml").write_text(text, encoding="utf-8")
+    found = lines(capsys, ExitCode.HELD, "--experiments", str(tmp_path))
+    unknown = found["Prometheus: alert NobodyKnowsIt"]
+    assert (unknown["state"], unknown["found"]) == (
+        "warn",
+        "no rule raises it; expected by basic-pod-failure",
+    )
+    assert found["front door: GET /api/v1/records"]["state"] == "ok"
+    assert found["front door: GET /nowhere"]["state"] == "warn"
+    assert found["front door: GET /nowhere"]["found"].startswith("answers 404 after ")
 
 
 @pytest.mark.usefixtures("shared_sandbox")
