@@ -49,6 +49,7 @@ COMMANDS: dict[str, Entry] = {
         "gameday.cli.guardrails", "Show the limits, and render them for the API server.", _LOOK
     ),
     "run": Entry("gameday.cli.run", "Run an experiment: inject, watch, end the faults, judge.", _RUN),
+    "rehearse": Entry("gameday.cli.rehearse", "Foretell what an experiment will do, on the twin.", _LOOK),
     "approve": Entry("gameday.cli.approve", "Approve or reject a run that waits, or a proposal.", _RUN),
     "propose": Entry("gameday.cli.proposals", "Propose a run, to be approved ahead of its time.", _LOOK),
     "proposals": Entry("gameday.cli.proposals", "List, show and decide on proposals.", _LOOK),

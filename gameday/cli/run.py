@@ -46,7 +46,7 @@ from gameday.run.suite import parts
 from gameday.settings import clock, load
 from gameday.spec.base import format_duration
 
-_EXIT_CODES = {
+EXIT_CODES = {
     Verdict.HELD: ExitCode.HELD,
     Verdict.DISPROVED: ExitCode.DISPROVED,
     Verdict.REFUSED: ExitCode.REFUSED,
@@ -108,15 +108,15 @@ def run(
     """
     if experiments is not None:
         os.environ["GAMEDAY_EXPERIMENTS"] = str(experiments.resolve())
-    follower = _Following(stdout() if output is Format.TEXT else stderr())
+    follower = Following(stdout() if output is Format.TEXT else stderr())
     what = _check_names(name, env, duration)
     with sandboxed(sandbox, environment=env):
         asyncio.run(_check_surroundings(env))
         door = _door(confirm_checklist, rehearse_approval or [])
-        _prepare_prefect()
+        prepare_prefect()
         if "PREFECT_API_URL" not in os.environ:
             note("Starting Prefect for this run (set PREFECT_API_URL to use a server that is up) ...")
-        finished = _carry_out(
+        finished = carry_out(
             follower,
             door,
             environment=env,
@@ -146,14 +146,15 @@ def _door(confirm: bool, rehearsed: Sequence[str]) -> Door | None:
     return Prompt(user()) if sys.stdin.isatty() else None
 
 
-def _carry_out(follower: _Following, door: Door | None, **parameters: Any) -> bool:
+def carry_out(follower: Following, door: Door | None, **parameters: Any) -> bool:
+    """Have the flow run here, followed by ``follower``. False where a person interrupted it."""
     # Prefect costs over a second to import: only here, when a run really starts.
-    from flows.by_hand import carry_out  # noqa: PLC0415
+    from flows import by_hand  # noqa: PLC0415
 
     # Once the run has ended, so that it cannot take the last words and the exit code.
     _ignore(signal.SIGTERM)
     try:
-        return carry_out(follower, door, **parameters)
+        return by_hand.carry_out(follower, door, **parameters)
     except RuntimeError as error:
         if "API" not in str(error):
             raise
@@ -173,7 +174,8 @@ def _ignore(number: signal.Signals) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _prepare_prefect() -> None:
+def prepare_prefect() -> None:
+    """Say how Prefect should behave where the environment does not."""
     state_dir = load().state_dir
     # A server that is started for this run keeps its flow runs beside the journal: the database in
     # Prefect's home may be in use by another server, and SQLite then answers "database is locked".
@@ -222,7 +224,7 @@ async def _check_surroundings(env: str) -> None:
         pass
 
 
-class _Following:
+class Following:
     """Prints what happens and remembers how it ends."""
 
     def __init__(self, console: Console) -> None:
@@ -240,6 +242,7 @@ class _Following:
         self._of_suite: list[Mapping[str, Any]] = []
 
     def __call__(self, event: Event) -> None:
+        """Show an event and remember what matters of it."""
         self._run = event.run
         self._injecting |= event.kind == "stage"
         self._unproved |= event.kind == "warning" and "still there" in event.message
@@ -272,9 +275,10 @@ class _Following:
 
     @property
     def exit_code(self) -> ExitCode:
+        """The exit code of how it ended."""
         if self._verdict is None:
             return ExitCode.HELD if self._dry else ExitCode.STOPPED
-        return _EXIT_CODES[self._verdict]
+        return EXIT_CODES[self._verdict]
 
     def result(self, output: Format) -> None:
         """Say how it ended, and where the report lies."""

@@ -18,7 +18,10 @@ _Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """One pod. ``owner`` is ``Kind/name`` of its controller, "" where nothing would replace it."""
+    """One pod. ``owner`` is ``Kind/name`` of its controller, "" where nothing would replace it.
+
+    ``limits`` are those of each container's resources, as the API server writes them.
+    """
 
     name: str
     namespace: str
@@ -36,6 +39,7 @@ class Pod:
     host_network: bool
     owner: str
     ready_since: datetime | None = None
+    limits: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, item: _Json) -> Self:
@@ -59,6 +63,10 @@ class Pod:
             host_network=bool(spec.get("hostNetwork", False)),
             owner=controller_of(meta),
             ready_since=_true_since(status, "Ready"),
+            limits={
+                one["name"]: (one.get("resources") or {}).get("limits") or {}
+                for one in spec.get("containers") or ()
+            },
         )
 
 

@@ -159,6 +159,12 @@ class Results:
         async with self._journal.transaction() as connection:
             await connection.execute(update(runs).where(runs.c.run == run).values(prediction=prediction))
 
+    async def expect(self, run: str, experiment: str, environment: str) -> None:
+        """Say that the newest prediction, where there is one, is what was expected of ``run``."""
+        newest = await self.newest_prediction(experiment, environment)
+        if newest is not None:
+            await self.use_prediction(run, newest.prediction)
+
     @to_its_end
     async def prediction(self, run: str) -> PredictionRecord | None:
         """What was expected of ``run``; None where nobody had said anything."""

@@ -14,9 +14,10 @@ from pydantic import ValidationError
 
 from gameday.analysis.baseline import Baseline, Impact, by_key, impact
 from gameday.analysis.model import AlertSeen, Analysis, Effect, SignalSeries, Window
+from gameday.analysis.prediction import Compared, Prediction, compare
 from gameday.errors import UsageError
 from gameday.journal.actions import ActionItem, Actions
-from gameday.journal.results import Results
+from gameday.journal.results import PredictionRecord, Results
 from gameday.journal.store import Event, FaultRecord, Journal, Observation, RunRecord
 from gameday.journal.summary import REMARK
 from gameday.monitor.watch import Watch
@@ -49,6 +50,7 @@ class ReportData:
     analysis: Analysis | None = None
     series: Sequence[SignalSeries] = ()
     actions: Sequence[ActionItem] = ()
+    compared: Compared | None = None
 
     @property
     def stages(self) -> tuple[Window, ...]:
@@ -180,6 +182,8 @@ async def collect(journal: Journal, run: str) -> ReportData:
     known = {one.signal for one in series} if analysis is not None and analysis.effects else set()
     others = [watch.name for watch in plan.watches if watch.name not in known] if plan and known else None
     seen = await journal.observations(record.run, signals=others)
+    foretold = await results.prediction(record.run)
+    compared, unread_prediction = _compared(foretold, record, analysis, recovered[-1] if recovered else {})
     return ReportData(
         run=record,
         plan=plan,
@@ -194,11 +198,17 @@ async def collect(journal: Journal, run: str) -> ReportData:
             if event.kind == "recovered"
             for one in event.data["services"]
         ],
-        unproved=[*unread, *unread_analysis, *(event.message for event in events if event.kind == "warning")],
+        unproved=[
+            *unread,
+            *unread_analysis,
+            *unread_prediction,
+            *(event.message for event in events if event.kind == "warning"),
+        ],
         observations=seen,
         analysis=analysis,
         series=series,
         actions=await Actions(journal).items(run=record.run),
+        compared=compared,
     )
 
 
@@ -209,6 +219,25 @@ def _analysis(kept: Mapping[str, Any] | None, run: str) -> tuple[Analysis | None
     except ValidationError:
         again = f"`gameday analyse {run}` makes it anew"
         return None, (f"The analysis was written by another version of gameday; {again}.",)
+
+
+def _compared(
+    foretold: PredictionRecord | None,
+    record: RunRecord,
+    analysis: Analysis | None,
+    recovery: Mapping[str, Any],
+) -> tuple[Compared | None, Sequence[str]]:
+    """What was foretold beside what happened, and what is to be said where that cannot be told."""
+    if foretold is None or record.verdict is None:
+        return None, ()
+    if analysis is None:
+        return None, ("A rehearsal foretold this run; without its analysis there is nothing to compare.",)
+    try:
+        prediction = Prediction.model_validate(foretold.body)
+    except ValidationError:
+        return None, ("The prediction was written by another version of gameday and cannot be shown.",)
+    took = recovery.get("took_s")
+    return compare(prediction, analysis, record.verdict, digest=record.digest, recovered_s=took), ()
 
 
 def _plan(record: RunRecord) -> tuple[Plan | None, Sequence[str]]:

@@ -22,6 +22,7 @@ from gameday.clients.prometheus import Prometheus
 from gameday.clients.slack import Messenger, Thread
 from gameday.clock import Clock
 from gameday.journal.audit import Action, Audit
+from gameday.journal.results import Results
 from gameday.journal.store import (
     Event,
     FaultRecord,
@@ -173,6 +174,7 @@ class Run:
             flowRun=requested.flow_run,
         )
         await session.journal.begin(record)
+        await Results(session.journal).expect(plan.run, plan.experiment, plan.environment)
         try:
             yield run
         finally:

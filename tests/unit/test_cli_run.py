@@ -15,7 +15,7 @@ from rich.console import Console
 
 from gameday.cli.main import run
 from gameday.cli.output import Format
-from gameday.cli.run import _Following
+from gameday.cli.run import Following
 from gameday.errors import ExitCode
 from gameday.journal.store import Event
 from gameday.run.reasons import grouped
@@ -69,7 +69,7 @@ def event(kind: str, message: str = "words", **data: Any) -> Event:
 
 
 def test_an_output_that_cannot_be_written_does_not_end_the_run_nor_change_its_verdict() -> None:
-    following = _Following(Console(file=Full()))
+    following = Following(Console(file=Full()))
     following(event("stage"))
     following(event("verdict", verdict="disproved", reasons=["p95"]))
     following.result(Format.JSON)
@@ -88,7 +88,7 @@ def test_an_output_that_cannot_be_written_does_not_end_the_run_nor_change_its_ve
     ],
 )
 def test_whoever_interrupts_is_told_what_became_of_the_faults(events: list[Event], told: str) -> None:
-    following = _Following(Console(file=StringIO()))
+    following = Following(Console(file=StringIO()))
     for one in events:
         following(one)
     assert told in following.interruption

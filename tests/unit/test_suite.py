@@ -15,7 +15,7 @@ from rich.console import Console
 
 from gameday.cli.main import run
 from gameday.cli.output import Format
-from gameday.cli.run import _Following
+from gameday.cli.run import Following
 from gameday.clients.kubernetes import Cluster
 from gameday.clock import RemoteClock
 from gameday.errors import ExitCode, StoppedError, UsageError
@@ -183,7 +183,7 @@ def test_what_people_typed_does_not_break_the_report(catalogue: Catalogue) -> No
 def test_the_command_ends_with_one_table_and_the_suites_own_verdict(
     catalogue: Catalogue, capsys: Capture
 ) -> None:
-    following = _Following(Console(file=StringIO()))
+    following = Following(Console(file=StringIO()))
     data = {"verdict": "disproved", "reasons": ["second disproved"]}
     data |= going(catalogue, HELD, DISPROVED).as_data()
     for event in (
