@@ -51,7 +51,7 @@ async def _server(client: PrefectClient, url: str) -> list[Line]:
     lines = [Line(PREFECT, "server", State.OK, f"answers at {url}, {await client.api_version()}")]
     pools = await client.read_work_pools()
     if not pools:
-        advice = "`prefect work-pool create chaos-processes --type process`, then `prefect deploy --all`."
+        advice = "`python -m deployments.prefect` makes them, and deploys everything."
         return [*lines, Line(PREFECT, "work pools", State.WARN, "none", advice)]
     return lines + [await _pool(client, pool) for pool in pools]
 

@@ -47,6 +47,7 @@ from gameday.spec.base import parse_duration
 from gameday.spec.catalogue import Catalogue
 from gameday.typed import one_line
 from tasks.active import ActiveRun, activated
+from tasks.board import Board
 from tasks.listening import listeners
 from tasks.suite import active_suite
 
@@ -115,7 +116,8 @@ async def run_experiment(
             build, catalogue, declared, where, session.cluster, duration=wanted, journal=session.journal
         )
         plan = await making(now=time.now())
-        hears: list[Listener] = [*listeners(), in_log(logger)]
+        board = Board()
+        hears: list[Listener] = [*listeners(), in_log(logger), board.hear]
         async with (
             Run.begin(plan, session, requested, hears, dry=dry_run) as run,
             Announcer.open(run) as announcer,
@@ -123,6 +125,7 @@ async def run_experiment(
             with termination.heeded(), activated(ActiveRun.of(run, announcer)) as current:
                 if suite is not None:
                     suite.run = run
+                current.board = board
                 current.plan_again = lambda: making(now=time.now(), run=plan.run)
                 return await _Carrying(current, settings, wanted).out()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from gameday.errors import RefusedError
@@ -29,6 +29,7 @@ from gameday.run.standing import Standing
 from gameday.safety.lease import Target
 from gameday.safety.shield import shielded
 from gameday.safety.watchdog import Watchdog
+from tasks.board import Board
 
 
 @dataclass
@@ -47,6 +48,7 @@ class ActiveRun:
     watchdog: Watchdog | None = None
     checks: Sequence[Check] = ()  # what the health check found
     gate: Gate | None = None
+    board: Board = field(default_factory=Board)
     plan_again: Callable[[], Awaitable[Plan]] | None = None
 
     @classmethod

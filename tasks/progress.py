@@ -1,7 +1,7 @@
 """Why: the Prefect UI shows how far a run is, but a lost Prefect server must not slow its monitoring.
 
-Keeps one progress artifact up to date from a task of its own. An update that fails or hangs is given
-up: nothing waits for it.
+Keeps one progress artifact up to date from a task of its own, and beside it a page that says what is
+injected where and how each signal stands. An update that fails or hangs is given up: nothing waits for it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,13 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import UUID
 
-from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
+from prefect.artifacts import (
+    acreate_markdown_artifact,
+    acreate_progress_artifact,
+    aupdate_progress_artifact,
+)
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactUpdate
 
 from gameday.background import background
 from tasks.active import ActiveRun
@@ -35,6 +41,7 @@ async def shown(current: ActiveRun) -> AsyncIterator[None]:
         worker.cancel()
         await asyncio.wait({worker}, timeout=1.0)
     await picture.update()
+    await picture.turn_page()
 
 
 class _Picture:
@@ -45,6 +52,9 @@ class _Picture:
         self._began = current.run.now()
         self._artifact: UUID | None = None
         self._told = 0.0
+        self._board = current.board
+        self._page: UUID | None = None
+        self._shown = ""
 
     async def keep(self) -> None:
         """Make the artifact and keep it up to date until cancelled."""
@@ -52,6 +62,13 @@ class _Picture:
             self._artifact = await asyncio.wait_for(
                 acreate_progress_artifact(
                     0.0, key="run-progress", description=f"Execution of {self._run.id}"
+                ),
+                _CALL_TIMEOUT_S,
+            )
+            self._shown = self._board.markdown()
+            self._page = await asyncio.wait_for(
+                acreate_markdown_artifact(
+                    self._shown, key="run-watch", description=f"What is injected where: {self._run.id}"
                 ),
                 _CALL_TIMEOUT_S,
             )
@@ -63,6 +80,7 @@ class _Picture:
             await asyncio.sleep(_EVERY_S)
             if self._percent() - self._told >= _LEAST_STEP:
                 await self.update()
+            await self.turn_page()
 
     async def update(self) -> None:
         """Show how far it is now. One that fails or hangs is given up."""
@@ -75,6 +93,18 @@ class _Picture:
             )
         except Exception as error:
             _logger.warning("The progress is not up to date: %r", error)
+
+    async def turn_page(self) -> None:
+        """Show what is new since. One that fails or hangs is given up."""
+        page = self._board.markdown()
+        if self._page is None or page == self._shown:
+            return
+        self._shown = page
+        try:
+            async with asyncio.timeout(_CALL_TIMEOUT_S), get_client() as client:
+                await client.update_artifact(self._page, ArtifactUpdate(data=page))
+        except Exception as error:
+            _logger.warning("The page of the run is not up to date: %r", error)
 
     def _percent(self) -> float:
         total = max(self._run.plan.duration, timedelta(seconds=1))

@@ -48,13 +48,13 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The API's address of a Prefect server of this session's own."""
     home = tmp_path_factory.mktemp("prefect")
     port = free_port()
-    environment = {**os.environ, **PREFECT_ENV, "PREFECT_HOME": str(home)}
+    url = f"http://127.0.0.1:{port}/api"
+    environment = {**os.environ, **PREFECT_ENV, "PREFECT_HOME": str(home), "PREFECT_SERVER_UI_API_URL": url}
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with (home / "server.log").open("wb") as log:
         process = subprocess.Popen(
             command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
-    url = f"http://127.0.0.1:{port}/api"
     try:
         for attempt in Retrying(
             stop=stop_after_delay(120), wait=wait_fixed(0.2), retry=retry_if_exception_type(httpx.HTTPError)
@@ -247,10 +247,9 @@ POOL = "chaos-processes"
 def _deployed(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     home = str(tmp_path_factory.mktemp("prefect-home"))
     environment = {**os.environ, **PREFECT_ENV, "PREFECT_API_URL": prefect_server, "PREFECT_HOME": home}
-    for arguments in (("work-pool", "create", POOL, "--type", "process", "--overwrite"), ("deploy", "--all")):
-        command = [*PREFECT, *arguments]
-        step = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
-        assert step.returncode == 0, step.stdout + step.stderr
+    command = [sys.executable, "-m", "deployments.prefect"]
+    step = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert step.returncode == 0, step.stdout + step.stderr
     # Nothing shall run in a test that the test has not started, least of all the sweep, each minute.
     with httpx.Client(base_url=prefect_server, trust_env=False) as client:
         for one in client.post("/deployments/filter", json={}).raise_for_status().json():
