@@ -82,10 +82,11 @@ class PrefectServer:
 
 
 @contextmanager
-def prefect_server(directory: Path) -> Iterator[PrefectServer]:
+def prefect_server(directory: Path, more: Mapping[str, str] | None = None) -> Iterator[PrefectServer]:
     """A Prefect server with a database of its own in ``directory``, ended with the context.
 
-    Raises ``NotMeasuredError`` where it is not healthy in time.
+    ``more`` are variables for the server alone, such as another database. Raises ``NotMeasuredError``
+    where it is not healthy in time.
     """
     port = free_port()
     home = directory / "prefect"
@@ -95,7 +96,7 @@ def prefect_server(directory: Path) -> Iterator[PrefectServer]:
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "prefect", "server", "start", "--host", _HOST, "--port", str(port)],
-            env=clean_environment(directory, env),
+            env=clean_environment(directory, env, more or {}),
             cwd=directory,
             stdin=subprocess.DEVNULL,
             stdout=output,

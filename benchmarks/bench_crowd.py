@@ -1,0 +1,223 @@
+"""How many experiments one event loop carries: 100 at once, memory and lateness of their samples.
+
+Each has a live sandbox of its own, as if it were a cluster of its own, and goes through the whole way of
+a run: plan, health check, baseline, a fault of some minutes with a sample every five seconds, recovery,
+verdict, analysis, report, by one process against one Prefect server and one journal on PostgreSQL, with
+a watchdog beside each. A sample is late by what passed since the one before beyond its five seconds.
+Beside it stands the same with one experiment alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from benchmarks.measuring import NotMeasuredError, head, run, say, table
+from benchmarks.surroundings import Box, clean_environment, prefect_server, sandbox
+from flows.run_experiment import run_experiment
+from gameday.journal.store import Journal
+from gameday.settings import load
+from gameday.spec.catalogue import GUARDRAILS_FILE, PLATFORM_FILE, default_directory
+from tests.databases import new_database, postgresql_server
+
+_MANY, _QUICK = 100, 5
+_INTERVAL_S = 5.0
+_STAGE = timedelta(minutes=4)
+_LIMIT_S = 3600
+_NAME = "crowd"
+_EXPERIMENT = f"""
+name: {_NAME}
+title: One of many
+hypothesis: Users notice nothing.
+category: basic
+environments: [ENVIRONMENTS]
+owner: platform-team
+baseline: 1m
+steadyState:
+  - {{name: availability, signal: availability, expect: ">= 0.99", tolerate: ">= 0.6"}}
+  - {{name: errors, signal: errors, expect: "<= 0.5", tolerate: "<= 9", for: 2m}}
+stages:
+  - name: slow
+    duration: {int(_STAGE.total_seconds())}s
+    faults:
+      - target: auth-service
+        kind: NetworkChaos
+        spec: {{action: delay, mode: one, delay: {{latency: 20ms}}}}
+recovery: {{timeout: 3m, stableFor: 10s}}
+"""
+
+
+def _environment(number: int) -> str:
+    return f"crowd-{number:03}"
+
+
+def _as_in_staging(node: Any, others: Sequence[str]) -> Any:
+    """The guardrails with ``others`` wherever they speak of staging."""
+    if isinstance(node, list):
+        more = others if "staging" in node else []
+        return [*(_as_in_staging(one, others) for one in node), *more]
+    if isinstance(node, dict):
+        found = {key: _as_in_staging(value, others) for key, value in node.items()}
+        return found | (dict.fromkeys(others, found["staging"]) if "staging" in found else {})
+    return node
+
+
+def catalogue(directory: Path, many: int, urls: Sequence[str] = ()) -> Path:
+    """A catalogue whose platform has an environment, and so a cluster, for each experiment."""
+    directory.mkdir(exist_ok=True)
+    shipped = default_directory()
+    rules = yaml.safe_load((shipped / GUARDRAILS_FILE).read_text(encoding="utf-8"))
+    allowed = _as_in_staging(rules, [_environment(number) for number in range(many)])
+    (directory / GUARDRAILS_FILE).write_text(json.dumps(allowed), encoding="utf-8")
+    platform: dict[str, Any] = yaml.safe_load((shipped / PLATFORM_FILE).read_text(encoding="utf-8"))
+    kept = list(platform["environments"])
+    for number in range(many):
+        own = {"name": _environment(number), "namespace": "pyairtable-staging", "channel": "#chaos"}
+        own |= {"context": _environment(number)}
+        if urls:
+            own |= {"prometheusUrl": urls[number]}
+        kept.append(own)
+    platform["environments"] = kept
+    (directory / PLATFORM_FILE).write_text(json.dumps(platform), encoding="utf-8")
+    names = ", ".join(map(_environment, range(many)))
+    text = _EXPERIMENT.replace("ENVIRONMENTS", names)
+    (directory / f"{_NAME}.yaml").write_text(text, encoding="utf-8")
+    return directory
+
+
+def _cluster(made: Path, number: int) -> AbstractContextManager[Box]:
+    return sandbox(
+        mode="live",
+        history=timedelta(minutes=2),
+        platform=made / PLATFORM_FILE,
+        environment=_environment(number),
+        seed=number,
+    )
+
+
+@contextmanager
+def clusters(directory: Path, many: int) -> Iterator[list[Box]]:
+    """So many live sandboxes, with one kubeconfig that has a context for each."""
+    made = catalogue(directory / "experiments", many)
+    with ExitStack() as stack:
+        boxes = [stack.enter_context(_cluster(made, number)) for number in range(many)]
+        whole: dict[str, Any] = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [],
+            "users": [],
+            "contexts": [],
+        }
+        for number, box in enumerate(boxes):
+            own = yaml.safe_load(box.sandbox.state.kubeconfig.read_text(encoding="utf-8"))
+            name = _environment(number)
+            whole["clusters"].append({"name": name, "cluster": own["clusters"][0]["cluster"]})
+            whole["users"].append({"name": name, "user": own["users"][0]["user"]})
+            whole["contexts"].append({"name": name, "context": {"cluster": name, "user": name}})
+        (directory / "kubeconfig").write_text(json.dumps(whole), encoding="utf-8")
+        catalogue(directory / "experiments", many, [box.env["GAMEDAY_PROMETHEUS_URL"] for box in boxes])
+        yield boxes
+
+
+async def carried(many: int) -> dict[str, Any]:
+    """What the measured process does: all of them at once on this loop."""
+    states = await asyncio.gather(
+        *(
+            run_experiment(
+                _NAME, _environment(number), requested_by="bench", reason="crowd", return_state=True
+            )
+            for number in range(many)
+        ),
+        return_exceptions=True,
+    )
+    late: list[float] = []
+    verdicts: dict[str, int] = {}
+    async with Journal.open(load().database_url) as journal:
+        for record in await journal.latest(many):
+            verdict = record.verdict.value if record.verdict else "none"
+            verdicts[verdict] = verdicts.get(verdict, 0) + 1
+            samples = [event for event in await journal.events(record.run) if event.kind == "sample"]
+            own = [event.at for event in samples if event.message.startswith("slow |")]
+            late += [
+                max((after - before).total_seconds() - _INTERVAL_S, 0.0) for before, after in pairwise(own)
+            ]
+    odd = [str(state) for state in states if getattr(state, "name", "") != "Held"]
+    return {"verdicts": verdicts, "late": sorted(late), "odd": odd[:3]}
+
+
+def measure(many: int) -> list[tuple[str, Any]]:
+    """Set everything up, have a process carry the experiments out, and read what it says."""
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        server = stack.enter_context(postgresql_server())
+        database = new_database(server)
+        boxes = stack.enter_context(clusters(directory, many))
+        prefect = stack.enter_context(
+            prefect_server(directory, {"PREFECT_API_DATABASE_CONNECTION_URL": new_database(server)})
+        )
+        env = clean_environment(directory, prefect.env) | {
+            "KUBECONFIG": str(directory / "kubeconfig"),
+            "GAMEDAY_EXPERIMENTS": str(directory / "experiments"),
+            "GAMEDAY_DATABASE_URL": database,
+            "PREFECT_LOGGING_LEVEL": "CRITICAL",
+        }
+        command = [sys.executable, "-m", "benchmarks.bench_crowd", "--carry", str(many)]
+        before = sum(box.cpu_s for box in boxes)
+        finished = run(command, env=env, directory=Path.cwd(), limit_s=_LIMIT_S).require(0)
+        told: dict[str, Any] = json.loads(re.findall(r"\{.*\}", finished.out)[-1])
+        of_boxes = sum(box.cpu_s for box in boxes) - before
+    late = told["late"]
+    if not late:
+        raise NotMeasuredError(f"no samples: {told}")
+    return [
+        ("verdicts", ", ".join(f"{count} {name}" for name, count in told["verdicts"].items())),
+        ("wall of all together, s", finished.wall_s),
+        ("CPU of the carrying process, s", finished.cpu_s),
+        ("CPU of the sandboxes, s", of_boxes),
+        ("memory of the process and its watchdogs, peak, MiB", finished.peak_mib or 0.0),
+        ("samples", len(late)),
+        ("late by, median, s", late[len(late) // 2]),
+        ("late by, 95 of 100, s", late[int(len(late) * 0.95)]),
+        ("late by, most, s", late[-1]),
+        *([("what went otherwise", "; ".join(told["odd"]))] if told["odd"] else []),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer at once")
+    parser.add_argument("--many", type=int, help="so many at once")
+    parser.add_argument("--carry", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.carry:
+        print(json.dumps(asyncio.run(carried(arguments.carry))))
+        return
+    many = arguments.many or (_QUICK if arguments.quick else _MANY)
+    head(f"{many} experiments at once on one event loop, each of {_STAGE.total_seconds():.0f} s")
+    try:
+        columns = {count: dict(measure(count)) for count in (1, many)}
+    except pytest.skip.Exception as missing:
+        say(f"Not measured: {missing}")
+        return
+    names = list(dict.fromkeys(name for column in columns.values() for name in column))
+    table(
+        ("figure", *map(str, columns)),
+        [(name, *(columns[count].get(name, "") for count in columns)) for name in names],
+    )
+
+
+if __name__ == "__main__":
+    main()
