@@ -7,9 +7,7 @@ clients asked for is compared with what was granted.
 from __future__ import annotations
 
 import asyncio
-import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -227,14 +225,3 @@ async def test_every_identity_may_do_what_it_is_for_and_nothing_is_granted_in_va
 
 async def _none_is_left() -> bool:
     return not await live_faults()
-
-
-@pytest.mark.kubectl
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
-@pytest.mark.parametrize("path", ["base", "overlays/dev", "overlays/staging", "overlays/production"])
-def test_kustomize_builds_what_is_to_be_applied(path: str) -> None:
-    built = subprocess.run(
-        ["kubectl", "kustomize", str(ROOT / "deployments" / path)], capture_output=True, text=True, check=True
-    )
-    kinds = {body["kind"] for body in yaml.safe_load_all(built.stdout)}
-    assert {"ValidatingAdmissionPolicy", "ConfigMap", "ClusterRole", "ServiceAccount"} <= kinds

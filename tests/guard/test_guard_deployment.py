@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from pathlib import Path
+import re
 from typing import Any
 
 import pytest
@@ -13,8 +11,9 @@ import yaml
 from gameday.guard.guard import LONGEST_END
 from gameday.guard.web import Listen
 from gameday.spec.catalogue import Catalogue
+from tests.guard.test_guard_survives import GAMEDAY, guard_command
+from tests.kustomize import DEPLOYMENTS, render, why_not
 
-DEPLOYMENTS = Path(__file__).resolve().parents[2] / "deployments"
 ENVIRONMENTS = [one.name for one in Catalogue().platform.environments]
 
 
@@ -38,15 +37,20 @@ def test_it_listens_where_the_probes_look_and_ends_in_the_time_it_gets(deploymen
     assert pod["terminationGracePeriodSeconds"] > LONGEST_END.total_seconds()
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl renders the overlays")
+@pytest.mark.kubectl
+@pytest.mark.skipif(bool(why_not()), reason=why_not())
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_each_overlay_guards_its_own_environment(environment: str) -> None:
-    rendered = subprocess.run(
-        ["kubectl", "kustomize", str(DEPLOYMENTS / "overlays" / environment)],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    (guard,) = [one for one in yaml.safe_load_all(rendered) if one["kind"] == "Deployment"]
+def test_each_overlay_starts_the_guard_of_its_own_environment(environment: str) -> None:
+    (guard,) = [
+        one
+        for one in render(f"overlays/{environment}")
+        if one["kind"] == "Deployment" and one["metadata"]["name"] == "gameday-guard"
+    ]
     (container,) = guard["spec"]["template"]["spec"]["containers"]
-    assert {"name": "GUARDED_ENVIRONMENT", "value": environment} in container["env"]
+    values = {one["name"]: one["value"] for one in container["env"]}
+    arguments = [re.sub(r"\$\((\w+)\)", lambda match: values[match[1]], one) for one in container["args"]]
+    # What test_guard_survives starts, but for where it listens and whom it guards.
+    expected = ["0.0.0.0:8484" if one == "127.0.0.1:0" else one for one in guard_command()]
+    expected[expected.index("staging")] = environment
+    assert container["command"] == ["gameday"]
+    assert arguments == expected[len(GAMEDAY) :]
