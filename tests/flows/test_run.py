@@ -204,11 +204,12 @@ async def test_a_fault_that_somebody_ends_by_hand_stops_the_run(sandbox: Sandbox
     from gameday.cli.main import run as gameday
 
     async def stop() -> None:
-        assert await asyncio.to_thread(gameday, ["stop", "--all"]) == 0
+        words = ["stop", "--all", "--by", "ann", "--reason", "checkout is down"]
+        assert await asyncio.to_thread(gameday, words) == 0
 
     state = await when_a_fault_is_in(stop)
     assert state.name == "Stopped", state.message
-    assert state.message == "`gameday stop` called it off (its leases were taken away)"
+    assert state.message == "Stopped by ann: checkout is down"
     assert await live_faults() == []
 
 
