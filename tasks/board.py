@@ -41,11 +41,12 @@ class Board:
             case "stage":
                 self.stage, self.left_s = event.message, float(data.get("duration_s", 0.0))
             case "injected":
-                self.faults[str(data["fault"])] = event.message
+                self.faults[str(data.get("fault", ""))] = event.message
             case "ended":
-                self.ended += self.faults.pop(str(data["fault"]), None) is not None
+                self.ended += self.faults.pop(str(data.get("fault", "")), None) is not None
             case "sample":
-                self.left_s, self.signals = float(data["left_s"]), list(data["signals"])
+                # Those of the baseline and the recovery have no time that is left.
+                self.left_s, self.signals = float(data.get("left_s", 0.0)), list(data.get("signals", ()))
             case "stop" | "alert" | "warning" | "verdict" | "recovery":
                 self.notes.append(event.message)
 
@@ -67,7 +68,7 @@ class Board:
 
 
 def _row(one: Mapping[str, Any]) -> str:
-    value = f"{one['value']:.3g} {one['unit']}".strip() if one["value"] is not None else "unknown"
-    mark = _MARKS.get(str(one["state"]), "**unknown**")
-    cells = (one["signal"], one["service"] or "all services", value, one["limit"])
+    value = f"{one['value']:.3g} {one.get('unit', '')}".strip() if one.get("value") is not None else "unknown"
+    mark = _MARKS.get(str(one.get("state", "")), "**unknown**")
+    cells = (one.get("signal", ""), one.get("service") or "all services", value, one.get("limit", ""))
     return f"| {mark} | {' | '.join(cell(str(text)) for text in cells)} |\n"

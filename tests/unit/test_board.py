@@ -58,3 +58,8 @@ def test_nothing_that_is_told_becomes_markup() -> None:
     page = told(("warning", "<b>not</b> [a](link) | **bold**", {})).markdown()
     assert "<b>" not in page
     assert "\\[a](link) \\| " in page
+
+
+def test_a_sample_outside_a_stage_is_taken_as_it_is() -> None:
+    page = told(("sample", "recovery | p95 0.1", {"signals": [{"signal": "p95", "value": 0.1}]})).markdown()
+    assert "| **unknown** | p95 | all services | 0.1 |" in page
