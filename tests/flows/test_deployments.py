@@ -34,6 +34,8 @@ GIVEN: dict[str, dict[str, Any]] = {
     "emergency-stop": {"reason": "a rehearsal", "run": "20261123t101530-nobody-0000"},
 }
 ENDS = {
+    "announce-scheduled": "Completed",
+    "weekly-summary": "Completed",
     "emergency-stop": "Stopped",
     "health-check": "Well",
     "quarterly-review": "Completed",
