@@ -80,7 +80,8 @@ async def test_a_living_run_gets_its_turn_to_abort_by_itself(
 ) -> None:
     leases = RunLeases(cluster, "run-a", [], namespace=CHAOS, clock=clock)
     await leases.acquire()
-    await inject(chaos, fault("PodChaos", "of-a-run", mode="all"))
+    # A service of three replicas: smaller ones have a while before they break the limit.
+    await inject(chaos, fault("PodChaos", "of-a-run", mode="all", service="api-gateway"))
     await looks(guard, clock, chaos)
 
     async def broken() -> bool:
