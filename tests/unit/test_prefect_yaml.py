@@ -75,7 +75,7 @@ def test_what_is_deployed_is_a_flow_that_takes_what_it_is_given(name: str) -> No
         deployment.parameters
     )
     environments = [one.name for one in CATALOGUE.platform.environments]
-    assert deployment.parameters["environment"] in environments
+    assert deployment.parameters.get("environment", "staging") in environments
     for schedule in deployment.schedules:
         assert schedule.as_prefect_reads_it.timezone == schedule.timezone
         assert set(schedule.parameters) <= set(schema["properties"])
