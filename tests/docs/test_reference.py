@@ -9,6 +9,7 @@ from sphinx.errors import ExtensionError
 from typer.main import get_group
 
 from docs._ext.generated import MAKERS, expanded
+from docs.images.draw_architecture import PICTURES
 from gameday.cli.main import COMMANDS, app
 from gameday.errors import ExitCode
 from gameday.guard.metrics import Metrics
@@ -85,3 +86,9 @@ def test_everything_that_can_be_generated_stands_on_a_page() -> None:
 def test_a_mark_that_nothing_stands_behind_fails_the_build() -> None:
     with pytest.raises(ExtensionError, match="nothing generated is called 'setings'"):
         expanded("<!-- generated: setings -->")
+
+
+def test_the_pictures_of_the_architecture_are_those_that_the_script_draws() -> None:
+    for name, draw in PICTURES.items():
+        drawn = (DOCS / "images" / name).read_text(encoding="utf-8")
+        assert drawn == draw(), f"{name} lags: python docs/images/draw_architecture.py"
