@@ -13,6 +13,7 @@ import gameday.errors
 from docs._ext.markdown import cell, code, plain, table
 from gameday.errors import GamedayError
 from gameday.guard.metrics import Metrics
+from gameday.journal.kinds import EVENTS
 from gameday.settings import Settings
 from gameday.spec.base import format_duration
 
@@ -46,6 +47,15 @@ def metrics() -> str:
             labels = ", ".join(code(one) for one in metric._labelnames)
             rows.append((code(name), family.type, labels, cell(plain(family.documentation))))
     return table(("Metric", "Type", "Labels", "What"), rows)
+
+
+def events() -> str:
+    """Every kind of event in a run's record."""
+    rows = (
+        (code(kind), cell(plain(told.what)), ", ".join(code(key) for key in told.data) or "none")
+        for kind, told in EVENTS.items()
+    )
+    return table(("Kind", "What it tells", "Keys of its data"), rows)
 
 
 def errors() -> str:

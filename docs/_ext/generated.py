@@ -26,6 +26,7 @@ MAKERS: Final[Mapping[str, Callable[[], str]]] = {
     "settings": declared.settings,
     "metrics of the guard": declared.metrics,
     "errors": declared.errors,
+    "events": declared.events,
     "signals": places.signals,
     "thresholds": places.thresholds,
     "alert rules": places.alert_rules,

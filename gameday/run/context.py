@@ -22,6 +22,7 @@ from gameday.clients.prometheus import Prometheus
 from gameday.clients.slack import Messenger, Thread
 from gameday.clock import Clock
 from gameday.journal.audit import Action, Audit
+from gameday.journal.kinds import EventKind
 from gameday.journal.results import Results
 from gameday.journal.store import (
     Event,
@@ -200,7 +201,7 @@ class Run:
         """The run's time."""
         return self.session.clock.now()
 
-    async def tell(self, kind: str, message: str, **data: Any) -> None:
+    async def tell(self, kind: EventKind, message: str, **data: Any) -> None:
         """Write an event to the journal, then let everybody who listens know.
 
         A journal that fails does not stop the run here: it is remembered in ``journal_lost``, what

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from gameday.clients.types import Pod
 from gameday.errors import OutsideError
+from gameday.journal.kinds import EventKind
 from gameday.journal.store import FaultRecord
 from gameday.plan.model import PlannedFault, PlannedStage
 from gameday.run.context import Run
@@ -57,7 +58,7 @@ async def _tell(
         found[service] = max(since, default=timedelta(0)) if ready >= of else None
         words = [f"{pod.name} {_since(pod, killed_at)}" for pod in new]
         where = f": {', '.join(words)}" if words else ""
-        kind = "replaced" if ready >= of else "warning"
+        kind: EventKind = "replaced" if ready >= of else "warning"
         await run.tell(
             kind,
             f"{service}: {ready} of {of} pods ready{where}",

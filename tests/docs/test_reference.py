@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from sphinx.errors import ExtensionError
@@ -13,6 +14,7 @@ from docs.images.draw_architecture import PICTURES
 from gameday.cli.main import COMMANDS, app
 from gameday.errors import ExitCode
 from gameday.guard.metrics import Metrics
+from gameday.journal.kinds import EVENTS, EventKind
 from gameday.settings import Settings
 from gameday.spec.catalogue import Catalogue, default_directory
 from gameday.spec.schema import SCHEMAS
@@ -45,6 +47,13 @@ def test_every_metric_of_the_guard_is_documented() -> None:
     text = page("reference/guard-metrics.md")
     for family in Metrics().registry.collect():
         assert f"| `{family.name}" in text
+
+
+def test_every_kind_of_event_is_documented() -> None:
+    assert set(EVENTS) == set(get_args(EventKind))
+    text = page("reference/events.md")
+    for kind in get_args(EventKind):
+        assert f"| `{kind}` | " in text
 
 
 def test_every_exit_code_is_documented() -> None:

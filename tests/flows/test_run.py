@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -16,6 +16,7 @@ from prefect.client.schemas.objects import State
 from flows.run_experiment import run_experiment
 from gameday.analysis.model import AlertSeen, Analysis
 from gameday.journal.actions import Actions
+from gameday.journal.kinds import EVENTS, EventKind
 from gameday.journal.results import Results
 from gameday.journal.store import Event, Journal, RunRecord, Verdict
 from gameday.settings import load
@@ -78,6 +79,9 @@ async def test_a_platform_that_absorbs_the_loss_of_pods_is_held_and_nothing_is_l
     assert [(one.alert, one.stage, one.services) for one in fired] == [
         ("ReplicaMissing", "kill-api-gateway", ("api-gateway",))
     ], "the others are replaced before a scrape sees that they are missing"
+    for event in events:
+        known = EVENTS[cast("EventKind", event.kind)]
+        assert set(event.data) <= set(known.data), f"{event.kind}: docs/reference/events.md lacks a key"
     assert record.report is not None
     report = Path(record.report).with_suffix(".md").read_text(encoding="utf-8")
     assert "# basic-pod-failure on staging: held" in report
