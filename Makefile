@@ -8,10 +8,10 @@ DONE := $(VENV)/.installed
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types layers lock schema docs bench clean
+.PHONY: help setup demo test check lint types layers lock schema docs bench local local-down clean
 
 help: ## Show the targets.
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 setup: $(DONE) ## Make the virtual environment from requirements.lock; nothing where that is done.
 
@@ -57,6 +57,12 @@ lock: ## Resolve requirements.lock anew from pyproject.toml (needs uv on the PAT
 
 bench: setup ## Run every benchmark and print its figures.
 	@for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+local: setup ## Make a cluster with kind: Chaos Mesh, Prometheus, Grafana, guard, a stand-in for the platform.
+	PYTHON=$(BIN)/python deployments/local/up.sh
+
+local-down: ## Delete that cluster.
+	kind delete cluster --name gameday
 
 clean: ## Remove the virtual environment and everything that was built.
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -107,7 +107,7 @@ def test_a_job_of_prefect_can_name_its_whole_command() -> None:
 def test_what_is_copied_is_there_and_is_not_ignored() -> None:
     let_in = {
         line.removeprefix("!")
-        for line in (ROOT / ".containerignore").read_text(encoding="utf-8").splitlines()
+        for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
         if line.startswith("!")
     }
     for instruction, given in instructions():
