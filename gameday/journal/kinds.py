@@ -56,9 +56,7 @@ EVENTS: Final[Mapping[EventKind, Told]] = {
     ),
     "health": Told("The platform was looked at, before or after the faults.", ("bad",)),
     "check": Told("Something that could have refused the run did not."),
-    "approval": Told(
-        "What is asked of people, and what they answered.", ("lines", "request", "checklist", "plan")
-    ),
+    "approval": Told("What is asked of people, and what they answered.", ("lines", "request", "checklist")),
     "message": Told("People were told, in a channel.", ("channel", "by")),
     "baseline": Told("What is normal was written down.", ("window_s", "baselines")),
     "load": Told(
