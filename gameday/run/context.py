@@ -216,8 +216,19 @@ class Run:
             await self._record.write(write)
 
     def _announce(self, entry: Event) -> None:
-        for listener in self._listeners:
-            listener(entry)
+        for listener in tuple(self._listeners):
+            try:
+                listener(entry)
+            except OSError:
+                # Whoever read our output has gone: what becomes of the run then is the command's to say.
+                raise
+            except Exception as error:
+                # A display must not end what it shows; it shows nothing more, and the record says why.
+                self._listeners = [other for other in self._listeners if other is not listener]
+                why = f"a display of the run failed and was taken off: {type(error).__name__}: {error}"
+                said = Event(self.id, entry.at, "warning", redacted(why))
+                if not self.dry:
+                    self._record.later(partial(self.session.journal.append, said))
 
     def _lose_journal(self, why: str) -> None:
         entry = Event(self.id, self.now(), "warning", why)

@@ -364,6 +364,24 @@ async def test_what_is_told_at_the_same_time_is_written_once_and_in_order(journa
     assert telling.journal_lost == ""
 
 
+async def test_a_display_that_breaks_ends_no_run(journal: Journal) -> None:
+    await journal.begin(RECORD)
+    session = Session(journal=journal, clock=SystemClock(), **dict.fromkeys(NOT_NEEDED))  # type: ignore[arg-type] # as above
+    shown: list[str] = []
+
+    def breaks(event: Event) -> None:
+        raise KeyError(event.kind)
+
+    telling = Run(
+        plan(), session, Requested("Zoë", "game day"), [breaks, lambda event: shown.append(event.message)]
+    )
+    await telling.tell("note", "one")
+    await telling.tell("note", "two")
+    assert shown == ["one", "two"]
+    kept = [event.message for event in await journal.events(RUN)]
+    assert kept == ["one", "a display of the run failed and was taken off: KeyError: 'note'", "two"]
+
+
 async def test_a_verdict_that_was_told_is_the_one_that_is_recorded_whoever_interrupts(
     journal: Journal,
 ) -> None:
