@@ -56,8 +56,20 @@ def cascades(signals: Signals, stage: Stage) -> Iterator[Seen]:
         sure = min(0.5 + 0.45 * min(rise.peak / 0.25, 1.0), 0.95)
         yield Seen(caller, rise.first, sure, (line, link.line))
         if link.callee not in reached:
-            what = "a fault of this stage acted on it" if link.callee in stage.hit else "it began there"
-            yield Seen(link.callee, min(link.first, rise.first), sure, (f"{link.callee}: {what}",))
+            yield from _origin(signals, stage, link, rise, sure)
+
+
+def _origin(signals: Signals, stage: Stage, link: _Link, rise: Rise, sure: float) -> Iterator[Seen]:
+    """Where it began: the service whose calls failed, or what a fault hit behind it."""
+    first = min(link.first, rise.first)
+    if link.callee in stage.hit:
+        yield Seen(link.callee, stage.first, sure, (f"{link.callee}: a fault of this stage acted on it",))
+        return
+    behind = [one for one in signals.behind(link.callee) if one in stage.hit]
+    for one in behind:
+        yield Seen(one, stage.first, sure, (f"{one}: a fault of this stage acted on it",))
+    line = f"behind it, a fault of this stage acted on {' and '.join(behind)}" if behind else "it began there"
+    yield Seen(link.callee, first, sure, (f"{link.callee}: {line}",))
 
 
 def _failed_share(signals: Signals, service: str) -> Values | None:
@@ -79,8 +91,6 @@ def _because(
     latest = rise.first + round(_BLUR / signals.step)
     found = []
     for callee in signals.platform.service(caller).calls:
-        if callee not in stage.hit and callee not in failing and signals.of("errors", callee) is not None:
-            continue
         for first, line in _trouble(signals, stage, caller, callee):
             begin = min(first, failing[callee].first) if callee in failing else first
             if first <= latest and begin <= latest:

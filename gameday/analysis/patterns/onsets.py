@@ -111,6 +111,17 @@ class Signals:
         """The services of which this was measured, in the order of platform.yaml."""
         return [one.name for one in self.platform.services if (measure, one.name) in self._values]
 
+    def behind(self, service: str) -> list[str]:
+        """All that a service needs: what it calls, and what that calls."""
+        found: list[str] = []
+        left = [service]
+        while left:
+            for callee in self.platform.service(left.pop()).calls:
+                if callee not in found:
+                    found.append(callee)
+                    left.append(callee)
+        return found
+
     def before(self, values: Values) -> Values:
         """Of ``values`` those before the faults, without gaps."""
         part = values[self._before]
@@ -132,6 +143,7 @@ class Signals:
         stage: Stage,
         level: float,
         lasting: timedelta,
+        gap: timedelta = _GAP,
     ) -> list[Rise]:
         """Where, from a time in ``stage`` on, ``values`` were above ``level`` and all that was usual.
 
@@ -146,13 +158,20 @@ class Signals:
         normal = self.usually(values)
         return [
             Rise(first, after, float(np.nanmax(values[first:after])), normal)
-            for first, after in _runs(above, 1 + int(_GAP / self.step))
+            for first, after in _runs(above, 1 + int(gap / self.step))
             if stage.first <= first < stage.after and above[first:after].sum() >= needed
         ]
 
-    def rise(self, values: Values | None, stage: Stage, level: float, lasting: timedelta) -> Rise | None:
+    def rise(
+        self,
+        values: Values | None,
+        stage: Stage,
+        level: float,
+        lasting: timedelta,
+        gap: timedelta = _GAP,
+    ) -> Rise | None:
         """The first of ``rises``, with the peak of all."""
-        found = self.rises(values, stage, level, lasting)
+        found = self.rises(values, stage, level, lasting, gap)
         if not found:
             return None
         return Rise(found[0].first, found[-1].after, max(one.peak for one in found), found[0].usually)

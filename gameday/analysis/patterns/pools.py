@@ -17,6 +17,8 @@ from gameday.analysis.patterns.seen import Seen
 # Of a service's usual requests, how many must wait, and how many in vain, to be more than a moment's rush.
 _WAITING: Final = 0.05
 _IN_VAIN: Final = 0.01
+# Where none waits in vain, one that is exhausted, not only busy now and then, is seen full by most samples.
+_MOSTLY: Final = 0.8
 _LASTING: Final = timedelta(seconds=10)
 # A pool that a sample sees this full is full between samples.
 _FULL: Final = 0.95
@@ -42,13 +44,16 @@ def _of(signals: Signals, stage: Stage, service: str) -> Seen | None:
     if first is None:
         return None
     after = max(one.after for one in (waited, vain) if one is not None)
-    full = _full(signals, service, first, after)
+    full = _full(signals, service, first, after) or 0.0
+    if vain is None and full < _MOSTLY:
+        return None
     evidence = list(_words(signals, stage, service, waited, vain, full))
     sure = together(
         [
-            0.6 * min((full or 0.0) / 0.5, 1.0),
-            0.7 * min(waited.peak / per / 0.3, 1.0) if waited else 0.0,
-            0.8 * min(vain.peak / per / 0.05, 1.0) if vain else 0.0,
+            0.5,
+            0.6 * full,
+            0.6 * min(vain.peak / per / 0.05, 1.0) if vain else 0.0,
+            0.2 * min(waited.peak / per / 0.3, 1.0) if waited else 0.0,
         ]
     )
     return Seen(service, first, sure, tuple(evidence))
@@ -64,7 +69,7 @@ def _full(signals: Signals, service: str, first: int, after: int) -> float | Non
 
 
 def _words(
-    signals: Signals, stage: Stage, service: str, waited: Rise | None, vain: Rise | None, full: float | None
+    signals: Signals, stage: Stage, service: str, waited: Rise | None, vain: Rise | None, full: float
 ) -> Iterator[str]:
     if full:
         yield f"{service}: its fullest connection pool was full in {full:.0%} of the samples of that time"

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+import numpy as np
+
 from gameday.analysis.patterns.onsets import Rise, Signals, Stage, together
 from gameday.analysis.patterns.seen import Seen
 from gameday.spec.platform import Measure
@@ -34,6 +36,7 @@ _OF_LIMITS: Final = (
 )
 # For this long requests must wait for a worker: a queue that comes and goes is what it is there for.
 _QUEUED: Final = timedelta(seconds=15)
+_AT_A_STRETCH: Final = timedelta(0)
 # Of the requests in it, so many wait.
 _QUEUE_SHARE: Final = 0.05
 
@@ -74,10 +77,14 @@ def _workers(signals: Signals, stage: Stage, service: str) -> Iterator[tuple[int
     queue, in_flight = signals.of("queue", service), signals.of("in-flight", service)
     if queue is None:
         return
-    rise = signals.rise(queue, stage, 0.0, _QUEUED)
+    rise = signals.rise(queue, stage, 0.0, _QUEUED, _AT_A_STRETCH)
     if rise is None:
         return
-    within = float(in_flight[rise.first : rise.after].max()) if in_flight is not None else rise.peak
+    within = (
+        float(np.nanmax(in_flight[rise.first : rise.after], initial=rise.peak))
+        if in_flight is not None
+        else rise.peak
+    )
     if rise.peak >= _QUEUE_SHARE * within:
         line = f"{service}: all workers busy, up to {rise.peak:.0f} requests waited for one"
         yield rise.first, 0.75, _when(signals, stage, rise, line)

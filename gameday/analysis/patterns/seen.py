@@ -28,10 +28,10 @@ class Seen:
 
 def pattern(name: PatternName, signals: Signals, stage: Stage, found: Iterable[Seen]) -> Pattern | None:
     """The pattern in those services, in the order in which it reached them; None where nothing is sure."""
-    order = [one.name for one in signals.platform.services]
     told = sorted(
         (one for one in found if one.sure >= _WORTH_TELLING),
-        key=lambda one: (one.first, -order.index(one.service)),
+        # Of those that one look saw at once, what the others need comes first.
+        key=lambda one: (one.first, len(signals.behind(one.service))),
     )
     if not told:
         return None
@@ -41,5 +41,5 @@ def pattern(name: PatternName, signals: Signals, stage: Stage, found: Iterable[S
         services=tuple(dict.fromkeys(one.service for one in told)),
         began=signals.at(told[0].first),
         stage=stage.name,
-        evidence=tuple(line for one in told for line in one.evidence),
+        evidence=tuple(dict.fromkeys(line for one in told for line in one.evidence)),
     )
