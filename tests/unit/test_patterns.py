@@ -271,3 +271,11 @@ def test_a_pattern_belongs_to_the_stage_in_which_it_began() -> None:
 def test_nothing_is_said_of_what_had_no_normal() -> None:
     late: Values = [None] * BEFORE + [1.0] * (COUNT - BEFORE)
     assert look({("cpu-peak", "redis"): late}) == {}
+
+
+def test_what_was_counted_first_during_the_fault_was_nothing_before() -> None:
+    changes = {
+        key: [None if number < BEFORE + 2 else value for number, value in enumerate(values)]
+        for key, values in down("auth-service", "api-gateway").items()
+    }
+    assert set(look(changes, hit=["auth-service"])) == {"cascading-failure"}

@@ -27,6 +27,16 @@ _LEAST_VALUES: Final = 2
 # A stage's faults still show for so long in signals that are rates over a minute.
 LINGER: Final = timedelta(seconds=60)
 
+# A counter that is born with its first event was 0 before, wherever the service was seen at all.
+_EVENTS: Final[tuple[Measure, ...]] = (
+    "errors",
+    "call-failures",
+    "retries",
+    "pool-waits",
+    "pool-timeouts",
+    "ooms",
+)
+
 _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _WHOLE: Final = frozenset({"before", "during", "after"})
 
@@ -81,7 +91,14 @@ class Signals:
                 values[self._place(at)] = value
         before = next((window for window in windows if window.name == "before"), None)
         self._before = self._slice(before) if before is not None and own else slice(0, 0)
+        self._begin_at_nothing()
         self.stages = tuple(self._stages(windows, hit)) if own else ()
+
+    def _begin_at_nothing(self) -> None:
+        seen = {service for (_, service), values in self._values.items() if len(self.before(values))}
+        for (measure, service), values in self._values.items():
+            if measure in _EVENTS and service in seen and not len(self.before(values)):
+                values[self._before] = 0.0
 
     def _place(self, at: datetime) -> int:
         return round((at - self._begin) / self.step)
