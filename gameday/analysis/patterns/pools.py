@@ -7,18 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import groupby
 from typing import Final
 
 import numpy as np
 
-from gameday.analysis.patterns.onsets import Rise, Signals, Stage, together
+from gameday.analysis.patterns.onsets import LINGER, Rise, Signals, Stage, together
 from gameday.analysis.patterns.seen import Seen
 
 # Of a service's usual requests, how many must wait, and how many in vain, to be more than a moment's rush.
 _WAITING: Final = 0.05
 _IN_VAIN: Final = 0.01
-# Where none waits in vain, one that is exhausted, not only busy now and then, is seen full by most samples.
-_MOSTLY: Final = 0.8
+# Where none waits in vain, one that is exhausted, not only busy now and then, is seen full by half of the
+# samples, and by all of so long. Else so many see it, or so many wait.
+_MOSTLY: Final = 0.5
+_AT_A_STRETCH: Final = timedelta(seconds=25)
+_OFTEN: Final = 0.3
+_MANY_WAITING: Final = 0.25
 _LASTING: Final = timedelta(seconds=10)
 # A pool that a sample sees this full is full between samples.
 _FULL: Final = 0.95
@@ -44,8 +49,11 @@ def _of(signals: Signals, stage: Stage, service: str) -> Seen | None:
     if first is None:
         return None
     after = max(one.after for one in (waited, vain) if one is not None)
-    full = _full(signals, service, first, after) or 0.0
-    if vain is None and full < _MOSTLY:
+    full, stretch = _full(signals, service, first, after)
+    if vain is None and (full < _MOSTLY or stretch < _AT_A_STRETCH):
+        return None
+    many = waited is not None and waited.peak >= _MANY_WAITING * per
+    if full < _OFTEN and not many and not _out_of_sight(signals, service, first):
         return None
     evidence = list(_words(signals, stage, service, waited, vain, full))
     sure = together(
@@ -59,13 +67,24 @@ def _of(signals: Signals, stage: Stage, service: str) -> Seen | None:
     return Seen(service, first, sure, tuple(evidence))
 
 
-def _full(signals: Signals, service: str, first: int, after: int) -> float | None:
+def _full(signals: Signals, service: str, first: int, after: int) -> tuple[float, timedelta]:
+    """The share of the samples that saw the fullest pool full, and how long they all did at most."""
+    use = signals.of("pool-use", service)
+    part = use[first:after] if use is not None else np.empty(0)
+    full = part[~np.isnan(part)] >= _FULL
+    if not len(full):
+        return 0.0, timedelta(0)
+    most = max((len(list(run)) for seen, run in groupby(full.tolist()) if seen), default=0)
+    return float(full.mean()), most * signals.step
+
+
+def _out_of_sight(signals: Signals, service: str, first: int) -> bool:
+    """Whether the pool was not scraped just before: then nobody could have seen it full."""
     use = signals.of("pool-use", service)
     if use is None:
-        return None
-    part = use[first:after]
-    part = part[~np.isnan(part)]
-    return float((part >= _FULL).mean()) if len(part) else None
+        return True
+    recent = use[max(first - round(LINGER / signals.step), 0) : first]
+    return len(recent) > 0 and bool(np.isnan(recent).mean() > 0.5)
 
 
 def _words(
