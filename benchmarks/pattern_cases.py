@@ -65,6 +65,7 @@ class Case:
     windows: tuple[Window, ...]
     hit: Mapping[str, tuple[str, ...]]
     label: Mapping[str, tuple[str, ...]]
+    unclear: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -168,6 +169,7 @@ def run(seed: int, setting: Setting) -> Case:
         windows,
         {STAGE: hit},
         truth.label(),
+        truth.unclear(),
     )
 
 

@@ -1,14 +1,19 @@
 """What the twin knows of a failure pattern, every second, from its own counters and states.
 
-No signal and no query takes part. In fifteen seconds somewhere after the injection, and nowhere before it:
+No signal and no query takes part. A pattern is there where it is clear, somewhere after the injection and
+nowhere before it; where it is only hinted at, nobody could say, and the case counts for no detector (in
+brackets, from where on it is a hint). In fifteen seconds:
 
-- connection pool exhaustion: in ten of them a pod's pool is full while somebody waits for a connection.
-- resource exhaustion: a container is killed for want of memory, or for ten of them holds 95 % of its limit,
-  or uses 95 % of its CPU over all of them, or in ten of them has no free worker while requests wait.
-- cascading failure: a service that no fault acts on answers a tenth or more with 5xx, at least five, and its
-  own calls that failed, or were not made for an open breaker or a full bulkhead, are at least half as many.
-- thundering herd: in thirty seconds a service is sent 1.6 times the calls that it usually is for so many
-  users, and more than chance would send it (six deviations); a short burst counts by how much it brings.
+- connection pool exhaustion: in twelve (five) of them a pod's pool is full while somebody waits for a
+  connection.
+- resource exhaustion: a container is killed for want of memory, or in twelve (five) of them holds 95 % of its
+  limit, or uses 97 % (85 %) of its CPU over all of them, or in twelve (five) of them has no free worker while
+  requests wait.
+- cascading failure: a service that no fault acts on answers 15 % (5 %) or more with 5xx, at least eight
+  (three), and its own calls that failed, or were not made for an open breaker or a full bulkhead, are at
+  least half as many.
+- thundering herd: in thirty seconds a service is sent twice (1.3 times) the calls that it usually is for so
+  many users, and more than chance would send it: six (three) deviations.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict, deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from sandbox.twin.httppods import HttpPod
@@ -26,10 +32,24 @@ from sandbox.wiring import PodRef
 from sandbox.world import World
 
 _WINDOW: Final = 15
-_OF_IT: Final = 10
 _NEARLY_ALL: Final = 0.95
-_FAILING, _FAILURES = 0.1, 5
-_HERD_WINDOW, _HERD, _DEVIATIONS = 30, 1.6, 6
+_HERD_WINDOW: Final = 30
+
+
+@dataclass(frozen=True, slots=True)
+class _From:
+    """From where on a pattern is there."""
+
+    of_window: int
+    cpu: float
+    failing: float
+    failures: int
+    herd: float
+    deviations: float
+
+
+_CLEAR: Final = _From(12, 0.97, 0.15, 8, 2.0, 6)
+_HINT: Final = _From(5, 0.85, 0.05, 3, 1.3, 3)
 
 
 class _Counting(Transport):
@@ -56,6 +76,7 @@ class Truth:
         self._hit = hit
         self._before: dict[str, set[str]] = {}
         self._found: dict[str, set[str]] = defaultdict(set)
+        self._hinted: dict[str, set[str]] = defaultdict(set)
         self._last: dict[tuple[Server, str], float] = {}
         self._recent: dict[tuple[object, str], deque[float]] = {}
         self._usual: dict[str, float] = {}
@@ -68,7 +89,7 @@ class Truth:
 
     def injected(self) -> None:
         """The baseline is over."""
-        self._before, self._found = self._found, defaultdict(set)
+        self._before, self._found, self._hinted = self._hinted, defaultdict(set), defaultdict(set)
         self._usual = {name: count / self._seconds for name, count in self._counting.sent.items()}
 
     def label(self) -> Mapping[str, tuple[str, ...]]:
@@ -79,6 +100,16 @@ class Truth:
             if (new := services - self._before.get(name, set()))
         }
 
+    def unclear(self) -> frozenset[str]:
+        """The patterns of which the twin itself cannot say whether they are there."""
+        return frozenset(name for name, services in self._hinted.items() if services) - set(self.label())
+
+    def _tell(self, name: str, service: str, clear: bool, hinted: bool) -> None:
+        if clear:
+            self._found[name].add(service)
+        if clear or hinted:
+            self._hinted[name].add(service)
+
     def _tap(self) -> None:
         for server in self._twin._servers.values():
             if isinstance(server, HttpPod):
@@ -87,7 +118,7 @@ class Truth:
 
     def _died(self, pod: PodRef, reason: str) -> None:
         if reason == "OOMKilled":
-            self._found["resource-exhaustion"].add(pod.service)
+            self._tell("resource-exhaustion", pod.service, True, True)
 
     def _grown(self, server: Server, name: str, value: float) -> float:
         """By how much a pod's counter has grown since the last look."""
@@ -120,18 +151,19 @@ class Truth:
         spec = server.service.spec
         full = server.alive and server.working_set_mib >= _NEARLY_ALL * spec.memory_limit_mib
         cpu = self._grown(server, "cpu", server.total_cpu_seconds)
-        used_up = self._sum(server, "memory", full) >= _OF_IT
-        used_up |= self._sum(server, "cpu", cpu) >= _NEARLY_ALL * spec.cpus * _WINDOW
+        seconds = [self._sum(server, "memory", full)]
         if isinstance(server, HttpPod):
-            used_up |= self._sum(server, "workers", server.queued > 0) >= _OF_IT
-        if used_up:
-            self._found["resource-exhaustion"].add(server.service.name)
+            seconds.append(self._sum(server, "workers", server.queued > 0))
+        of_cpu = self._sum(server, "cpu", cpu) / (spec.cpus * _WINDOW)
+        clear, hinted = (max(seconds) >= one.of_window or of_cpu >= one.cpu for one in (_CLEAR, _HINT))
+        self._tell("resource-exhaustion", server.service.name, clear, hinted)
 
     def _pool(self, pod: HttpPod) -> None:
         pool = pod.pool
         waiting = any(not ticket.done for ticket in pool._waiting)
-        if self._sum(pod, "pool", waiting and pool.in_use >= pool.size) >= _OF_IT:
-            self._found["connection-pool-exhaustion"].add(pod.service.name)
+        seconds = self._sum(pod, "pool", waiting and pool.in_use >= pool.size)
+        clear, hinted = (seconds >= one.of_window for one in (_CLEAR, _HINT))
+        self._tell("connection-pool-exhaustion", pod.service.name, clear, hinted)
 
     def _answered(self, pod: HttpPod) -> tuple[float, float, float]:
         """What it answered since the last look, how much of that with 5xx, and its own calls that failed."""
@@ -153,9 +185,11 @@ class Truth:
         total = self._sum(service, "answers", total)
         failed = self._sum(service, "failed", failed)
         because = self._sum(service, "because", because)
-        enough = failed >= _FAILURES and failed >= _FAILING * total
-        if service not in self._hit and enough and because >= failed / 2:
-            self._found["cascading-failure"].add(service)
+        if service not in self._hit and because >= failed / 2:
+            clear, hinted = (
+                failed >= one.failures and failed >= one.failing * total for one in (_CLEAR, _HINT)
+            )
+            self._tell("cascading-failure", service, clear, hinted)
 
     def _herd(self, service: str, sent: int) -> None:
         calls = self._sum(service, "calls", sent - self._sent[service], _HERD_WINDOW)
@@ -164,5 +198,9 @@ class Truth:
         if not self._usual or len(self._recent[service, "calls"]) < _HERD_WINDOW:
             return
         expected = self._usual.get(service, 0.0) * users
-        if calls >= _HERD * expected and calls - expected >= _DEVIATIONS * math.sqrt(expected):
-            self._found["thundering-herd"].add(service)
+        more = calls - expected
+        clear, hinted = (
+            calls >= one.herd * expected and more >= one.deviations * math.sqrt(expected)
+            for one in (_CLEAR, _HINT)
+        )
+        self._tell("thundering-herd", service, clear, hinted)
