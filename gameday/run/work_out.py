@@ -15,6 +15,7 @@ from gameday.analysis.effects import METHOD, Worse, effects
 from gameday.analysis.findings import Learned, findings
 from gameday.analysis.model import Analysis, SignalSeries
 from gameday.analysis.patterns import find
+from gameday.analysis.patterns.blind import unseen
 from gameday.analysis.series import Table
 from gameday.plan.model import Plan
 from gameday.run.kept import Kept, window, worse_of
@@ -76,6 +77,11 @@ def work_out(
             "alerts": kept.alerts,
             "scores": score.scores(platform, found, budgets, kept.returns, plan.recovery.timeout),
             "findings": findings(learned, platform),
-            "missing": (*missing, *unknown, *(() if windows else ("nothing was injected",))),
+            "missing": (
+                *missing,
+                *unknown,
+                *unseen(table, platform, windows[3:]),
+                *(() if windows else ("nothing was injected",)),
+            ),
         }
     )

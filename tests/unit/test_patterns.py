@@ -10,6 +10,8 @@ import pytest
 
 from gameday.analysis.model import Pattern, SignalSeries, Window
 from gameday.analysis.patterns import find
+from gameday.analysis.patterns.blind import unseen
+from gameday.analysis.series import Table
 from gameday.spec.catalogue import Catalogue, default_directory
 from gameday.spec.platform import Measure
 
@@ -279,3 +281,20 @@ def test_what_was_counted_first_during_the_fault_was_nothing_before() -> None:
         for key, values in down("auth-service", "api-gateway").items()
     }
     assert set(look(changes, hit=["auth-service"])) == {"cascading-failure"}
+
+
+def test_a_service_that_could_not_be_scraped_is_said_not_to_have_been_seen() -> None:
+    platform = Catalogue(default_directory()).platform
+    begin = datetime(2026, 11, 23, 10, 15, tzinfo=UTC)
+    step = timedelta(seconds=5)
+    stage = Window.model_validate({"name": "slow", "begin": begin, "end": begin + 12 * step})
+
+    def seen(service: str, values: list[float | None]) -> SignalSeries:
+        return SignalSeries.model_validate(
+            {"signal": "requests", "service": service, "begin": begin, "step": step, "values": values}
+        )
+
+    table = Table([seen("auth-service", [5.0, 5.0, *[None] * 10]), seen("api-gateway", [9.0] * 12)])
+    assert unseen(table, platform, [stage]) == (
+        "patterns of auth-service in slow: most of it could not be scraped",
+    )
