@@ -172,6 +172,7 @@ def commands(url: str, directory: Path, times: int) -> dict[str, Spread]:
     env = clean_environment(directory) | {"GAMEDAY_DATABASE_URL": url}
     asked = {
         "gameday history": ["history"],
+        "gameday review --quarter 2026Q3": ["review", "--quarter", f"{_YEAR}Q3"],
         "gameday suggest": ["suggest"],
     }
     found = {}
