@@ -64,15 +64,17 @@ async def test_a_step_that_breaks_leaves_no_fault(
     owner, name = _owner(step)
     monkeypatch.setattr(owner, name, broken)
     state: Any = await run_experiment("basic-pod-failure", "staging", duration="90s", return_state=True)
-    assert state.is_failed() or state.is_crashed(), state
     assert await live_faults() == []
     async with Journal.open(load().database_url) as journal:
         record = (await journal.latest(1))[0]
         events = await journal.events(record.run)
     if step == "gameday.report.publish.write":
-        # The verdict had been given by then, and stands.
-        assert record.verdict is Verdict.HELD
+        # The verdict had been given by then, and stands; that there is no report is said.
+        assert (state.name, record.verdict) == ("Held", Verdict.HELD)
+        warnings = [event.message for event in events if event.kind == "warning"]
+        assert any(f"The report could not be made: BrokenStepError: {step} broke" in one for one in warnings)
     else:
+        assert state.is_failed() or state.is_crashed(), state
         assert record.verdict is Verdict.ERROR
         assert f"{step} broke" in (record.summary or "")
     assert any(event.kind == "verdict" for event in events)
