@@ -79,6 +79,7 @@ def test_a_shell_that_loaded_it_is_told_how_to_forget_it(
         "GAMEDAY_SLACK_TOKEN",
         "GAMEDAY_SLACK_BASE_URL",
         "GAMEDAY_CLOCK_URL",
+        "GAMEDAY_PLATFORM_URL",
     }
     assert not presence.is_up(home)
 
