@@ -49,6 +49,7 @@ def test_it_listens_on_loopback_only_and_points_every_client_at_itself(shared_sa
         "GAMEDAY_SLACK_TOKEN": shared_sandbox.env["GAMEDAY_SLACK_TOKEN"],
         "GAMEDAY_SLACK_BASE_URL": f"{url}/slack/api/",
         "GAMEDAY_CLOCK_URL": f"{url}/control/clock",
+        "GAMEDAY_PLATFORM_URL": f"{url}/platform",
     }
 
 
