@@ -21,7 +21,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+from tenacity import Retrying, retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from gameday.clients.chaos_mesh import ChaosMesh
 from gameday.clients.faults import FaultState
@@ -251,11 +251,16 @@ def _deployed(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> 
     step = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     assert step.returncode == 0, step.stdout + step.stderr
     # Nothing shall run in a test that the test has not started, least of all the sweep, each minute.
-    with httpx.Client(base_url=prefect_server, trust_env=False) as client:
+    with httpx.Client(base_url=prefect_server, trust_env=False, timeout=60) as client:
         for one in client.post("/deployments/filter", json={}).raise_for_status().json():
             for schedule in one["schedules"]:
-                path = f"/deployments/{one['id']}/schedules/{schedule['id']}"
-                client.patch(path, json={"active": False}).raise_for_status()
+                _pause(client, f"/deployments/{one['id']}/schedules/{schedule['id']}")
+
+
+@retry(retry=retry_if_exception_type(httpx.HTTPStatusError), stop=stop_after_delay(60), wait=wait_fixed(0.2))
+def _pause(client: httpx.Client, path: str) -> None:
+    # Prefect on SQLite answers 503 while it makes the runs of a schedule that is new.
+    client.patch(path, json={"active": False}).raise_for_status()
 
 
 @pytest.fixture
