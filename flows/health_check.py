@@ -19,7 +19,7 @@ from gameday.clients.kubernetes import Cluster
 from gameday.clock import Clock
 from gameday.errors import GamedayError
 from gameday.health import Check, examine
-from gameday.report.markdown import cell
+from gameday.report.templating import cell
 from gameday.safety import lever
 from gameday.settings import Settings, clock, load
 from gameday.spec.catalogue import Catalogue

@@ -43,5 +43,6 @@ async def _written(settings: Settings, wanted: str, environment: str) -> Written
             environment=environment,
             now=now,
             warn=get_run_logger().warning,
+            sandbox=settings.on_sandbox,
         )
     return await write(found, settings.reports_dir)

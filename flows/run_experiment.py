@@ -29,6 +29,7 @@ from flows.hooks import end_faults_of_flow_run
 from flows.phases import execute, post_experiment, pre_experiment
 from gameday.errors import GamedayError, RefusedError, StoppedError
 from gameday.journal.audit import Action
+from gameday.journal.past import PastRuns
 from gameday.journal.store import Event, RunRecord, Verdict
 from gameday.plan.build import build
 from gameday.report.publish import publish
@@ -112,9 +113,8 @@ async def run_experiment(
         # The journal may have died with the first execution's machine; Prefect still counts.
         if flow_run and (before is not None or (runtime.flow_run.run_count or 0) > 1):
             return await _never_twice(session, flow_run, before)
-        making = partial(
-            build, catalogue, declared, where, session.cluster, duration=wanted, journal=session.journal
-        )
+        past = PastRuns(session.journal, sandbox=session.sandbox)
+        making = partial(build, catalogue, declared, where, session.cluster, duration=wanted, past=past)
         plan = await making(now=time.now())
         board = Board()
         hears: list[Listener] = [*listeners(), in_log(logger), board.hear]

@@ -13,7 +13,7 @@ from prefect.client.schemas.actions import ArtifactCreate
 from prefect.settings import get_current_settings
 
 from gameday.redaction import redacted
-from gameday.report.markdown import cell
+from gameday.report.templating import cell
 from gameday.safety.lever import LeverState, Turned
 
 KEY: Final = "safety-lever"

@@ -127,9 +127,14 @@ async def weekly_summary(environment: str = "staging") -> bool:
     now = clock(settings).now()
     async with Journal.open(settings.database_url) as journal:
         rows = await History(journal).rows(
-            Wanted(environment=where.name, since=now - timedelta(days=7), until=now)
+            Wanted(
+                environment=where.name,
+                since=now - timedelta(days=7),
+                until=now,
+                sandbox=settings.on_sandbox,
+            )
         )
-        items = await Actions(journal).items(closed=False)
+        items = await Actions(journal).items(closed=False, sandbox=settings.on_sandbox)
     async with get_client() as client:
         due = await _due(client, catalogue, now, now + timedelta(days=7))
     coming = [one for _, one in due if one.environment.name == where.name]

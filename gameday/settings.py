@@ -103,6 +103,11 @@ class Settings(BaseSettings):
         "WARNING", description="what is logged to stderr: DEBUG, INFO, WARNING or ERROR"
     )
 
+    @property
+    def on_sandbox(self) -> bool:
+        """Whether clients are pointed at the sandbox: only there time is somebody's to tell."""
+        return self.clock_url is not None
+
 
 def load() -> Settings:
     """Read the environment. Raises one ``UsageError`` that names every variable that is wrong."""

@@ -27,7 +27,7 @@ from pydantic import Field, create_model
 from gameday.errors import StoppedError
 from gameday.journal.approvals import Decision, Request
 from gameday.plan.model import Plan
-from gameday.report.markdown import cell
+from gameday.report.templating import cell
 from gameday.run.asking import may_answer, risk_lines
 from gameday.safety.approval import Given
 from gameday.spec.base import format_duration

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from gameday.journal.store import Event
 from gameday.redaction import redacted
-from gameday.report.markdown import cell
+from gameday.report.templating import cell
 from gameday.spec.base import format_duration
 
 _MARKS: Final = {"ok": "ok", "breach": "outside", "broken": "**disproved**", "over": "**abort**"}

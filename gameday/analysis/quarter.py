@@ -24,7 +24,7 @@ from gameday.analysis.trends import METHOD, METRICS, Metric, MetricName, Trend, 
 from gameday.journal.actions import ActionItem
 from gameday.journal.history import RunRow
 from gameday.journal.results import FindingRecord
-from gameday.journal.store import Verdict
+from gameday.journal.store import Verdict, place
 from gameday.spec.base import Model
 
 _SUGGESTED: Final = 10
@@ -90,6 +90,7 @@ class Review(Model):
 
     platform: str
     environment: Annotated[str, Field(description="empty: all of them")] = ""
+    sandbox: Annotated[bool, Field(description="of runs on the sandbox, not of those on clusters")] = False
     quarter: Period
     made_at: datetime
     going_on: Annotated[bool, Field(description="the quarter is not over yet")] = False
@@ -112,9 +113,16 @@ class Review(Model):
         return not self.this.runs and not self.improvements
 
     @property
+    def where(self) -> str:
+        """Where it was run, in words that follow others; "" for everywhere."""
+        if self.environment:
+            return f" on {place(self.environment, self.sandbox)}"
+        return " on the sandbox" if self.sandbox else ""
+
+    @property
     def in_short(self) -> str:
         """The quarter in one sentence."""
-        where = f" on {self.environment}" if self.environment else ""
+        where = self.where
         if self.empty:
             return f"Nothing was run{where} in {self.quarter.label}, and nothing was mended."
         held = self.this.verdicts.get(Verdict.HELD.value, 0)
@@ -150,6 +158,7 @@ def review(known: Known, found: Found, wanted: Period) -> Review:
         {
             "platform": known.platform.name,
             "environment": known.environment,
+            "sandbox": known.sandbox,
             "quarter": wanted,
             "madeAt": known.now,
             "goingOn": wanted.has(known.now),

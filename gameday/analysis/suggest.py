@@ -83,6 +83,7 @@ class Known:
     items: Sequence[ActionItem]
     now: datetime
     environment: str = ""
+    sandbox: bool = False
 
     @cached_property
     def usable(self) -> tuple[Experiment, ...]:

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from gameday.cli.catalogue import open_catalogue
 from gameday.cli.history import run_of
-from gameday.cli.options import OutputOption, day_or_moment, examples
+from gameday.cli.options import OutputOption, RecordOfSandboxOption, day_or_moment, examples
 from gameday.cli.output import Format, emit, local_date_time, note, table
 from gameday.cli.who import user
 from gameday.clock import Clock
@@ -49,13 +49,14 @@ def list_items(
     owner: Annotated[str, typer.Option("--owner", metavar="TEAM", help="Only this team's.")] = "",
     service: Annotated[str, typer.Option("--service", metavar="NAME", help="Only about it.")] = "",
     run: Annotated[str, typer.Option("--run", metavar="RUN", help="Only what this run saw.")] = "",
+    sandbox: RecordOfSandboxOption = False,
     output: OutputOption = Format.TEXT,
 ) -> int:
     """List what is to be done, what is due first on top; what is overdue is said.
 
     Exit code 0, whatever is overdue.
     """
-    items = asyncio.run(_items(every, owner, service, run))
+    items = asyncio.run(_items(every, owner, service, run, sandbox))
     now = _clock().now()
 
     def text(console: Console) -> None:
@@ -77,12 +78,19 @@ def list_items(
     return ExitCode.HELD
 
 
-async def _items(every: bool, owner: str, service: str, run: str) -> Sequence[ActionItem]:
-    async with Journal.open(load().database_url) as journal:
+async def _items(every: bool, owner: str, service: str, run: str, sandbox: bool) -> Sequence[ActionItem]:
+    settings = load()
+    async with Journal.open(settings.database_url) as journal:
         whole = (await run_of(journal, run)).run if run else ""
-        return await Actions(journal).items(
+        of_sandbox = sandbox or settings.on_sandbox
+        found = await Actions(journal).items(
             closed=None if every else False, owner=owner, service=service, run=whole
         )
+    # A run is of one of them: whoever names it need not say which.
+    own = [one for one in found if whole or one.sandbox == of_sandbox]
+    if len(own) < len(found) and not of_sandbox:
+        note(f"{len(found) - len(own)} of the sandbox left out; --sandbox lists those instead.")
+    return own
 
 
 def _due(item: ActionItem) -> str:
@@ -120,6 +128,7 @@ def show_item(item: ItemArgument, output: OutputOption = Format.TEXT) -> int:
         if found.closed_at is not None:
             facts.add_row("Closed", f"{local_date_time(found.closed_at)} by {found.closed_by}")
             facts.add_row("What was done", found.outcome or "")
+        facts.add_row("Of", "the sandbox" if found.sandbox else "clusters")
         facts.add_row("Seen in", ", ".join(found.runs))
         console.print(facts)
 

@@ -76,6 +76,10 @@ def history(
     suite: Annotated[str, typer.Option("--suite", metavar="SUITE", help="Only those of this suite.")] = "",
     since: SinceOption = None,
     until: UntilOption = None,
+    sandbox: Annotated[
+        bool | None,
+        typer.Option("--sandbox/--clusters", help="Only those on the sandbox, or only those on clusters."),
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, the newest.")] = 20,
     output: OutputOption = Format.TEXT,
 ) -> int:
@@ -84,7 +88,7 @@ def history(
     A run that was cut off, because its process is gone, is closed as such. Exit code 0, whatever the
     verdicts are; 2 for a wrong option; 6 where the journal cannot be read.
     """
-    wanted = Wanted(experiment, env, verdict, service, since, until, suite)
+    wanted = Wanted(experiment, env, verdict, service, since, until, suite, sandbox)
     rows, lives = asyncio.run(_rows(wanted, limit))
 
     def text(console: Console) -> None:
@@ -99,7 +103,7 @@ def history(
                 row.run,
                 local_date_time(row.started_at),
                 took,
-                row.environment,
+                row.where,
                 ended,
                 str(row.findings) if row.findings else "",
                 _short(row.summary),
@@ -131,6 +135,7 @@ def _plain(row: RunRow, now_lives: Life) -> dict[str, Any]:
         "run": row.run,
         "experiment": row.experiment,
         "environment": row.environment,
+        "sandbox": row.sandbox,
         "requestedBy": row.requested_by,
         "reason": row.reason,
         "startedAt": row.started_at,

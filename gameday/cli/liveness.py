@@ -29,6 +29,8 @@ CUT_OFF: Final = "the process ended without a verdict: its Lease has lapsed"
 
 # A run has its Lease within seconds; its first look at an ill platform can take a minute.
 _QUIET: Final = timedelta(minutes=2)
+# No run waits that long for people.
+_FORGOTTEN: Final = timedelta(days=1)
 
 
 class Life(StrEnum):
@@ -52,6 +54,10 @@ async def life(record: RunRecord, journal: Journal, cluster: Cluster, namespace:
     """
     if record.verdict is not None:
         return Life.ENDED
+    if record.sandbox != load().on_sandbox:
+        # Not a cluster that knows of the run: that it has no Lease there says nothing.
+        quiet = await _quiet(record, journal, now)
+        return Life.CUT_OFF if quiet > _FORGOTTEN else Life.UNKNOWN
     try:
         lease = await cluster.lease(namespace, run_lease(record.run))
     except NotFoundError:
@@ -61,9 +67,13 @@ async def life(record: RunRecord, journal: Journal, cluster: Cluster, namespace:
     return Life.CUT_OFF if lease.lapsed(now) else Life.GOING_ON
 
 
-async def _by_last_event(record: RunRecord, journal: Journal, now: datetime) -> Life:
+async def _quiet(record: RunRecord, journal: Journal, now: datetime) -> timedelta:
     events = await journal.events(record.run)
-    quiet = now - (events[-1].at if events else record.started_at)
+    return now - (events[-1].at if events else record.started_at)
+
+
+async def _by_last_event(record: RunRecord, journal: Journal, now: datetime) -> Life:
+    quiet = await _quiet(record, journal, now)
     if quiet < timedelta(0):
         # It goes by another clock, such as that of a sandbox which is not this one.
         return Life.UNKNOWN

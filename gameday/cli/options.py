@@ -66,6 +66,15 @@ SandboxOption = Annotated[
     ),
 ]
 
+RecordOfSandboxOption = Annotated[
+    bool,
+    typer.Option(
+        "--sandbox",
+        help="Of what was run on the sandbox; without it of what was run on clusters, unless the sandbox's "
+        "environment is loaded.",
+    ),
+]
+
 EnvironmentOption = Annotated[
     str,
     typer.Option(

@@ -32,6 +32,7 @@ from gameday.cli.output import Format, emit, table
 from gameday.cli.sandboxed import sandboxed
 from gameday.clients.kubernetes import Cluster
 from gameday.errors import ExitCode, GamedayError
+from gameday.journal.past import PastRuns
 from gameday.journal.store import Journal
 from gameday.plan.build import build
 from gameday.plan.model import Plan
@@ -83,7 +84,7 @@ async def _build(
                 cluster,
                 now=time.now(),
                 duration=one.duration,
-                journal=journal,
+                past=PastRuns(journal, sandbox=settings.on_sandbox) if journal is not None else None,
             )
             for one in chosen
         ]

@@ -50,6 +50,7 @@ from gameday.journal.approvals import (
     Proposal,
     Request,
 )
+from gameday.journal.past import PastRuns
 from gameday.journal.store import Journal
 from gameday.plan.build import build
 from gameday.plan.model import Plan
@@ -124,9 +125,8 @@ async def _propose(
         Journal.open(settings.database_url) as journal,
         Cluster.connect(where.context, clock=time, call_timeout=settings.kubernetes_timeout) as cluster,
     ):
-        plan = await build(
-            catalogue, experiment, where, cluster, now=at or now, duration=duration, journal=journal
-        )
+        past = PastRuns(journal, sandbox=settings.on_sandbox)
+        plan = await build(catalogue, experiment, where, cluster, now=at or now, duration=duration, past=past)
         dossier = _assessed(catalogue, plan, at or now, now, duration, reason or "no reason given", by)
         assert dossier.proposal is not None
         await Approvals(journal).ask(dossier.request, dossier.proposal)

@@ -17,7 +17,7 @@ from rich.text import Text
 from gameday.analysis.periods import quarter, quarter_of
 from gameday.cli import complete
 from gameday.cli.catalogue import open_catalogue
-from gameday.cli.options import ExperimentsOption, OutputOption, examples
+from gameday.cli.options import ExperimentsOption, OutputOption, RecordOfSandboxOption, examples
 from gameday.cli.output import Format, emit, note, table
 from gameday.errors import ExitCode
 from gameday.journal.store import Journal
@@ -36,6 +36,7 @@ def review(
         Path | None,
         typer.Option("--to", metavar="DIR", help="Where to write it; GAMEDAY_REPORTS_DIR without it."),
     ] = None,
+    sandbox: RecordOfSandboxOption = False,
     output: OutputOption = Format.TEXT,
     experiments: ExperimentsOption = None,
 ) -> int:
@@ -47,7 +48,7 @@ def review(
     quarter, which says so; 2 for what is no quarter or no environment; 6 where it cannot be written.
     """
     named = quarter(wanted).label if wanted else ""
-    written = asyncio.run(_written(named, env, to, experiments))
+    written = asyncio.run(_written(named, env, to, experiments, sandbox))
     found = written.review
 
     def text(console: Console) -> None:
@@ -70,13 +71,21 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-async def _written(named: str, env: str, to: Path | None, experiments: Path | None) -> Written:
+async def _written(named: str, env: str, to: Path | None, experiments: Path | None, sandbox: bool) -> Written:
     settings = load()
     warn = partial(note, style="yellow")
     now = clock_at_hand(settings, warn).now()
     wanted = quarter(named) if named else quarter_of(now)
     async with Journal.open(settings.database_url) as journal:
-        found = await made(journal, open_catalogue(experiments), wanted, environment=env, now=now, warn=warn)
+        found = await made(
+            journal,
+            open_catalogue(experiments),
+            wanted,
+            environment=env,
+            now=now,
+            warn=warn,
+            sandbox=sandbox or settings.on_sandbox,
+        )
     return await write(found, to or settings.reports_dir)
 
 

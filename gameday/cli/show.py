@@ -139,7 +139,7 @@ def _print_facts(console: Console, data: ReportData) -> None:
     run, took = data.run, data.took
     facts = table("", "")
     facts.show_header = False
-    facts.add_row("Experiment", f"{run.experiment} on {run.environment}")
+    facts.add_row("Experiment", f"{run.experiment} on {run.where}")
     if data.plan is not None:
         facts.add_row("Hypothesis", data.plan.hypothesis)
     facts.add_row("Requested by", f"{run.requested_by}: {run.reason}")

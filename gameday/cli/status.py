@@ -182,6 +182,7 @@ def _run_row(record: RunRecord, now_lives: Life) -> dict[str, Any]:
         "run": record.run,
         "experiment": record.experiment,
         "environment": record.environment,
+        "sandbox": record.sandbox,
         "startedAt": record.started_at,
         "state": now_lives.value,
         "verdict": record.verdict.value if record.verdict else None,

@@ -16,7 +16,7 @@ from rich.text import Text
 from gameday.analysis.suggest import Known, Suggestion, suggest
 from gameday.cli import complete
 from gameday.cli.catalogue import open_catalogue
-from gameday.cli.options import ExperimentsOption, OutputOption, examples
+from gameday.cli.options import ExperimentsOption, OutputOption, RecordOfSandboxOption, examples
 from gameday.cli.output import Format, emit, note
 from gameday.errors import ExitCode
 from gameday.journal.store import Journal
@@ -36,6 +36,7 @@ def suggest_next(
         ),
     ] = "",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, the best.")] = 5,
+    sandbox: RecordOfSandboxOption = False,
     output: OutputOption = Format.TEXT,
     experiments: ExperimentsOption = None,
 ) -> int:
@@ -46,7 +47,7 @@ def suggest_next(
     points are counted. Exit code 0; 2 for an unknown environment; 6 where the journal cannot be read.
     """
     catalogue = open_catalogue(experiments)
-    past = asyncio.run(_known(catalogue, env))
+    past = asyncio.run(_known(catalogue, env, sandbox))
     found = suggest(past, limit)
 
     def text(console: Console) -> None:
@@ -69,11 +70,12 @@ def _in_words(one: Suggestion) -> list[str]:
     return [*parts, *also, f"$ {one.command}"]
 
 
-async def _known(catalogue: Catalogue, env: str) -> Known:
+async def _known(catalogue: Catalogue, env: str, sandbox: bool) -> Known:
     settings = load()
     warn = partial(note, style="yellow")
     async with Journal.open(settings.database_url) as journal:
-        return await known(journal, catalogue, env, clock_at_hand(settings, warn).now(), warn)
+        now = clock_at_hand(settings, warn).now()
+        return await known(journal, catalogue, env, now, warn, sandbox=sandbox or settings.on_sandbox)
 
 
 def register(app: typer.Typer) -> None:

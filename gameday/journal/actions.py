@@ -16,7 +16,7 @@ from sqlalchemy import Select, insert, select, update
 
 from gameday.errors import UsageError
 from gameday.journal.audit import Action, Audit
-from gameday.journal.schema import action_items, action_runs
+from gameday.journal.schema import action_items, action_runs, runs
 from gameday.journal.store import Journal, to_its_end
 from gameday.redaction import redacted
 
@@ -39,6 +39,7 @@ class ActionItem:
     closed_at: datetime | None = None
     closed_by: str | None = None
     outcome: str | None = None
+    sandbox: bool = False
     runs: tuple[str, ...] = ()
 
     @property
@@ -65,7 +66,8 @@ class Actions:
     async def open_for(self, run: str, wanted: Iterable[ActionItem], *, by: str) -> list[ActionItem]:
         """Open an item for each of ``wanted``, or note ``run`` at the one that is open for its ``key``.
 
-        Answers with all of them as they are now.
+        An item of the sandbox is never one of a cluster: of which ``run`` is, its items are. Answers with
+        all of them as they are now.
         """
         found = []
         for item in wanted:
@@ -82,6 +84,9 @@ class Actions:
             action_items.c.key == item.key, action_items.c.closed_at.is_(None)
         )
         async with self._journal.transaction() as connection:
+            where = await connection.execute(select(runs.c.sandbox).where(runs.c.run == run))
+            values["sandbox"] = bool(where.scalar())
+            same = same.where(action_items.c.sandbox.is_(values["sandbox"]))
             number = (await connection.execute(same)).scalar()
             opened = number is None
             if number is None:
@@ -112,8 +117,12 @@ class Actions:
         service: str = "",
         keys: Iterable[str] = (),
         run: str = "",
+        sandbox: bool | None = None,
     ) -> list[ActionItem]:
-        """The items that match, those that are due first on top; ``closed`` None: open or not."""
+        """The items that match, those that are due first on top.
+
+        ``closed`` None: open or not; ``sandbox`` None: of clusters and of the sandbox.
+        """
         query = select(action_items).order_by(
             action_items.c.due.is_(None), action_items.c.due, action_items.c.item
         )
@@ -124,6 +133,8 @@ class Actions:
             query = query.where(action_items.c.owner == owner)
         if service:
             query = query.where(action_items.c.service == service)
+        if sandbox is not None:
+            query = query.where(action_items.c.sandbox.is_(sandbox))
         if wanted := list(keys):
             query = query.where(action_items.c.key.in_(wanted))
         if run:
@@ -136,12 +147,13 @@ class Actions:
             rows = (await connection.execute(query)).mappings().all()
             numbers = [row["item"] for row in rows]
             of_items = select(action_runs).where(action_runs.c.item.in_(numbers)).order_by(action_runs.c.at)
-            seen = (await connection.execute(of_items)).mappings().all()
-        found = []
-        for row in rows:
-            runs = tuple(one["run"] for one in seen if one["item"] == row["item"])
-            found.append(ActionItem(**{name: row[name] for name in _COLUMNS}, runs=runs))
-        return found
+            seen: dict[int, list[str]] = {}
+            for one in await connection.execute(of_items):
+                seen.setdefault(one.item, []).append(one.run)
+        return [
+            ActionItem(**{name: row[name] for name in _COLUMNS}, runs=tuple(seen.get(row["item"], ())))
+            for row in rows
+        ]
 
     @to_its_end
     async def assign(

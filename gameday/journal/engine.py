@@ -5,11 +5,15 @@ What differs between SQLite and PostgreSQL is here. What is kept in the database
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from contextlib import closing
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from pydantic_core import to_json
 from sqlalchemy import event
@@ -80,6 +84,38 @@ def make_engine(url: str) -> AsyncEngine:
             cursor.close()
 
     return engine
+
+
+@dataclass
+class _Shared:
+    engine: AsyncEngine
+    users: int = 0
+
+
+# By event loop, for a connection belongs to the loop on which it was made.
+_engines: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Shared]] = WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def shared_engine(url: str) -> AsyncIterator[AsyncEngine]:
+    """An engine for ``url``, the same for all who use it at once on this loop.
+
+    So a hundred runs in one process are a few connections, not some for each: a PostgreSQL as it comes
+    allows a hundred in all. Raises what ``make_engine`` raises.
+    """
+    of_loop = _engines.setdefault(asyncio.get_running_loop(), {})
+    shared = of_loop.get(url)
+    if shared is None:
+        shared = of_loop[url] = _Shared(make_engine(url))
+    shared.users += 1
+    try:
+        yield shared.engine
+    finally:
+        shared.users -= 1
+        if not shared.users:
+            # Out of reach first: whoever comes while it closes gets a new one.
+            del of_loop[url]
+            await shared.engine.dispose()
 
 
 def must_open(file: Path) -> None:

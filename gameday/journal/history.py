@@ -16,7 +16,7 @@ from sqlalchemy import Select, func, select
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from gameday.journal.schema import findings, run_hits, run_recoveries, run_summaries, runs
-from gameday.journal.store import Journal, JournalError, Verdict, to_its_end
+from gameday.journal.store import Journal, JournalError, Verdict, place, to_its_end
 from gameday.journal.summary import summarise, summarise_missing
 
 # SQLite takes 32,766 values in one statement.
@@ -61,6 +61,7 @@ class RunRow:
     summary: str
     suite: str | None
     digest: str | None
+    sandbox: bool = False
     recovered_s: float | None = None
     availability: float | None = None
     samples: int = 0
@@ -70,6 +71,11 @@ class RunRow:
     recoveries: tuple[Recovery, ...] = ()
 
     @property
+    def where(self) -> str:
+        """Where it was run, in words."""
+        return place(self.environment, self.sandbox)
+
+    @property
     def services(self) -> tuple[str, ...]:
         """The services that met a fault, sorted."""
         return tuple(sorted({hit.service for hit in self.hits}))
@@ -77,7 +83,10 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which runs: those that match everything that is given. ``until`` is not one of its moments."""
+    """Which runs: those that match everything that is given. ``until`` is not one of its moments.
+
+    ``sandbox`` False are those on clusters, None all of them.
+    """
 
     experiment: str = ""
     environment: str = ""
@@ -86,6 +95,7 @@ class Wanted:
     since: datetime | None = None
     until: datetime | None = None
     suite: str = ""
+    sandbox: bool | None = None
 
 
 class History:
@@ -104,6 +114,13 @@ class History:
     async def rows(self, wanted: Wanted | None = None) -> list[RunRow]:
         """All runs that match, oldest first."""
         return await self._rows(wanted or Wanted(), limit=None, newest_first=False)
+
+    @to_its_end
+    async def count(self, wanted: Wanted) -> int:
+        """How many runs match."""
+        async with self._journal.transaction() as connection:
+            query = matching(select(func.count()).select_from(runs), wanted)
+            return int((await connection.execute(query)).scalar() or 0)
 
     @to_its_end
     async def refresh(self, run: str) -> None:
@@ -167,6 +184,7 @@ _OF_THE_RUN: Final = (
     "summary",
     "suite",
     "digest",
+    "sandbox",
 )
 _OF_THE_SUMMARY: Final = ("recovered_s", "availability", "samples", "interventions")
 
@@ -181,6 +199,8 @@ def matching(query: Select[Any], wanted: Wanted) -> Select[Any]:
     ):
         if value:
             query = query.where(column == value)
+    if wanted.sandbox is not None:
+        query = query.where(runs.c.sandbox.is_(wanted.sandbox))
     if wanted.since is not None:
         query = query.where(runs.c.started_at >= wanted.since)
     if wanted.until is not None:

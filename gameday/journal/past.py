@@ -26,9 +26,10 @@ class Ending:
 class PastRuns:
     """The runs of a journal, by experiment."""
 
-    def __init__(self, journal: Journal) -> None:
-        """Look in ``journal``, which must be open."""
+    def __init__(self, journal: Journal, *, sandbox: bool = False) -> None:
+        """Look in ``journal``, which must be open, for runs on clusters, or for those on the sandbox."""
         self._journal = journal
+        self._sandbox = sandbox
 
     @to_its_end
     async def last(self, experiment: str, environment: str, *, but: str = "") -> Ending | None:
@@ -39,6 +40,7 @@ class PastRuns:
         query = (
             select(runs.c.run, runs.c.verdict, runs.c.ended_at)
             .where(runs.c.experiment == experiment, runs.c.environment == environment, runs.c.run != but)
+            .where(runs.c.sandbox.is_(self._sandbox))
             .where(runs.c.verdict.is_distinct_from(Verdict.REFUSED.value))
             .order_by(runs.c.started_at.desc())
             .limit(1)

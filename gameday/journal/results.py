@@ -119,12 +119,17 @@ class Results:
         return [FindingRecord(**row) for row in rows]
 
     @to_its_end
-    async def first_found(self, keys: Iterable[str], *, environment: str = "") -> dict[str, datetime]:
-        """By key: when the first run began that found it, in ``environment`` or anywhere."""
+    async def first_found(
+        self, keys: Iterable[str], *, environment: str = "", sandbox: bool = False
+    ) -> dict[str, datetime]:
+        """By key: when the first run began that found it, in ``environment`` or anywhere.
+
+        Of runs on clusters, or of those on the ``sandbox``.
+        """
         query = (
             select(findings.c.key, func.min(runs.c.started_at).label("first"))
             .join(runs, runs.c.run == findings.c.run)
-            .where(findings.c.key.in_(list(keys)))
+            .where(findings.c.key.in_(list(keys)), runs.c.sandbox.is_(sandbox))
             .group_by(findings.c.key)
         )
         if environment:

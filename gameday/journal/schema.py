@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
 )
 
 metadata = MetaData()
@@ -28,7 +29,7 @@ metadata = MetaData()
 # It only grows, and a large platform writes thousands a minute. SQLite's own are as long anyway.
 _Number = BigInteger().with_variant(Integer, "sqlite")
 
-HEAD = "0002"
+HEAD = "0003"
 """The revision of ``migrations`` that makes these tables. A database that has it needs no migration."""
 
 
@@ -49,6 +50,11 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+def _sandbox() -> Column[bool]:
+    """Whether it is of the sandbox: what a twin did says nothing of how a cluster fares."""
+    return Column("sandbox", Boolean, nullable=False, server_default=false())
+
+
 runs = Table(
     "runs",
     metadata,
@@ -67,6 +73,7 @@ runs = Table(
     Column("report", Text),
     Column("suite", String(63), index=True),
     Column("prediction", String(63)),
+    _sandbox(),
 )
 
 events = Table(
@@ -258,6 +265,7 @@ action_items = Table(
     Column("closed_at", UtcDateTime),
     Column("closed_by", Text),
     Column("outcome", Text),
+    _sandbox(),
 )
 
 # Every run in which an item's finding was seen; the first one opened it.

@@ -9,20 +9,22 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
 from sqlalchemy import insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
 
 from gameday.errors import GamedayError
-from gameday.journal.engine import make_engine, must_open, sqlite_file
+from gameday.journal.engine import must_open, shared_engine, sqlite_file
 from gameday.journal.migrate import bring_up_to_date
 from gameday.journal.schema import events, faults, observations, runs
 from gameday.redaction import redacted, redacted_data
@@ -41,6 +43,10 @@ class Verdict(StrEnum):
 
 class JournalError(GamedayError):
     """The journal cannot be read or written; nothing that was written before is lost."""
+
+
+class _NoAnswerError(JournalError):
+    """The database said nothing, neither yes nor no."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,17 @@ class RunRecord:
     report: str | None = None
     suite: str | None = None
     prediction: str | None = None
+    sandbox: bool = False
+
+    @property
+    def where(self) -> str:
+        """Where it was run, in words."""
+        return place(self.environment, self.sandbox)
+
+
+def place(environment: str, sandbox: bool) -> str:
+    """An environment, or the sandbox that stands for it, in words."""
+    return f"{environment} (sandbox)" if sandbox else environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +133,11 @@ async def _opened(file: Path) -> None:
         raise _failed(file.as_posix(), error) from error
 
 
+_HINT: Final = "Is the disk full, or the database down? GAMEDAY_DATABASE_URL names another one."
+
+
 def _failed(where: str, cause: object) -> JournalError:
-    return JournalError(
-        f"The journal at {where} failed: {cause}",
-        hint="Is the disk full, or the database down? GAMEDAY_DATABASE_URL names another one.",
-    )
+    return JournalError(f"The journal at {where} failed: {cause}", hint=_HINT)
 
 
 def to_its_end(
@@ -165,21 +182,28 @@ class Journal:
 
         Raises ``UsageError`` for a bad URL and ``JournalError`` where the database does not answer.
         """
-        try:
-            engine = make_engine(url)
-        except OSError as error:
-            raise JournalError(
-                f"{error.filename}: the journal's directory cannot be made ({error})"
-            ) from None
-        try:
-            journal = cls(engine)
+        async with AsyncExitStack() as stack:
+            try:
+                journal = cls(await stack.enter_async_context(shared_engine(url)))
+            except OSError as error:
+                raise JournalError(
+                    f"{error.filename}: the journal's directory cannot be made ({error})"
+                ) from None
             if (file := sqlite_file(url)) is not None:
                 await _opened(file)
-            async with journal.transaction() as connection:
-                await connection.run_sync(bring_up_to_date)
+            await journal._make_ready()
             yield journal
-        finally:
-            await engine.dispose()
+
+    # A loop that is busy with many runs that begin at once may miss the first answer.
+    @retry(
+        retry=retry_if_exception_type(_NoAnswerError),
+        wait=wait_random(0.1, 1),
+        stop=stop_after_attempt(2),
+        reraise=True,
+    )
+    async def _make_ready(self) -> None:
+        async with self.transaction() as connection:
+            await connection.run_sync(bring_up_to_date)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -194,6 +218,8 @@ class Journal:
         except (SQLAlchemyError, OSError) as error:
             cause = getattr(error, "orig", None) or error
             where = self._engine.url.render_as_string(hide_password=True)
+            if isinstance(cause, TimeoutError | PoolTimeoutError):
+                raise _NoAnswerError(f"The journal at {where} did not answer in time", hint=_HINT) from error
             raise _failed(where, cause) from error
 
     @to_its_end

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from gameday.clients.kubernetes import Cluster
 from gameday.clients.types import Pod
 from gameday.errors import UsageError
-from gameday.journal.store import Journal
+from gameday.journal.past import PastRuns
 from gameday.monitor.watch import watches
 from gameday.plan.assessment import Setting, assessed, takes
 from gameday.plan.model import Plan, PlannedFault, PlannedPod, PlannedStage
@@ -280,11 +280,11 @@ async def build(
     now: datetime,
     duration: timedelta | None = None,
     run: str | None = None,
-    journal: Journal | None = None,
+    past: PastRuns | None = None,
 ) -> Plan:
     """The plan of ``experiment`` in ``environment``, with the pods that are there now.
 
-    ``duration`` stretches or shrinks the whole execution; ``journal`` tells what happened last time.
+    ``duration`` stretches or shrinks the whole execution; ``past`` tells what happened last time.
     A plan with refusals is still a plan: people read it to see why. Raises ``UsageError`` for a
     duration that cannot be, and ``OutsideError`` where the cluster does not answer.
     """
@@ -295,7 +295,7 @@ async def build(
     pods = [pod for name in namespaces for pod in await cluster.pods(name) if pod.deleting is None]
     builder = _Builder(catalogue, experiment, environment, run, pods)
     stages = builder.stages(duration)
-    history = await last_time(journal, experiment.name, environment.name, run)
+    history = await last_time(past, experiment.name, environment.name, run)
     setting = builder.setting(stages, now)
     found = await assessed(setting, cluster, history)
     return Plan.model_validate(

@@ -80,7 +80,7 @@ def week(
     told = ", ".join(f"{counts[verdict]} {verdict.value}" for verdict in Verdict if counts[verdict])
     lines = [f"{len(ended)} runs: {told}." if ended else "No run took place."]
     lines += [
-        f"{row.experiment} on {row.environment}: {row.verdict.value}, {row.summary}"
+        f"{row.experiment} on {row.where}: {row.verdict.value}, {row.summary}"
         for row in ended
         if row.verdict is not None and row.verdict is not Verdict.HELD
     ][:_SHOWN]

@@ -5,113 +5,17 @@ Renders ``ReportData`` with one template; nothing is worked out here.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from gameday.analysis.trends import Value
-from gameday.errors import GamedayError
 from gameday.report.data import ReportData
-from gameday.spec.base import format_duration
-from gameday.typed import STEERING
-
-
-class ReportError(GamedayError):
-    """The report could not be written; the journal still has everything."""
-
-
-def _moment(value: datetime | None) -> str:
-    return f"{value:%Y-%m-%d %H:%M:%S} UTC" if value else "not known"
-
-
-def _time(value: datetime) -> str:
-    return f"{value:%H:%M:%S}"
-
-
-def _day(value: datetime) -> str:
-    return f"{value:%Y-%m-%d}"
-
-
-def _measured(value: Value) -> str:
-    if value.value is None:
-        return value.note or "no runs"
-    sure = ""
-    if value.low is not None and value.high is not None:
-        sure = f"{value.low:.3g} to {value.high:.3g}"
-    more = "; ".join(part for part in (sure, value.note) if part)
-    return f"{value.value:.4g}{f' ({more})' if more else ''}"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:+}" if math.isinf(value) else f"{value:.4g}"
-
-
-def _seconds(value: float | None) -> str:
-    if value is None:
-        return "not in time"
-    return format_duration(timedelta(seconds=round(value))) if value >= 0.5 else "at once"
-
-
-def _whole(value: timedelta) -> str:
-    return format_duration(timedelta(seconds=round(value.total_seconds())))
-
-
-# The backslash first: one before a pipe would otherwise take the pipe's own away. A bracket opens a link
-# whose words lie, or a picture that tells its owner who reads.
-_MARKUP: Final = (("\\", "\\\\"), ("|", "\\|"), ("&", "&amp;"), ("<", "&lt;"), ("`", "\\`"), ("[", "\\["))
-
-
-def cell(text: str) -> str:
-    """Text of one line that breaks neither a Markdown table nor the page around it."""
-    for mark, written in _MARKUP:
-        text = text.replace(mark, written)
-    return " ".join(text.translate(dict.fromkeys(STEERING, " ")).split())
-
-
-filters: Final[Mapping[str, Callable[[Any], str]]] = {
-    "moment": _moment,
-    "day": _day,
-    "time": _time,
-    "whole": _whole,
-    "number": _number,
-    "measured": _measured,
-    "seconds": _seconds,
-    "duration": format_duration,
-}
-"""How a report writes moments, lengths of time and numbers, in every form that it has."""
-
-templates = Environment(
-    loader=PackageLoader("gameday.report"),
-    undefined=StrictUndefined,
-    autoescape=False,  # noqa: S701 - Markdown, not HTML; cells are escaped by the filter ``cell``
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-)
-templates.filters.update({**filters, "cell": cell})
+from gameday.report.templating import markdown, save
 
 
 def render(data: ReportData) -> str:
     """The report as Markdown."""
-    return templates.get_template("run.md.j2").render(data=data, run=data.run, plan=data.plan)
+    return markdown.get_template("run.md.j2").render(data=data, run=data.run, plan=data.plan)
 
 
 def write(data: ReportData, directory: Path) -> Path:
     """Write the report to ``<directory>/<run>.md``. Raises ``ReportError``."""
     return save(render(data), directory / f"{data.run.run}.md")
-
-
-def save(text: str, path: Path) -> Path:
-    """Write a report to ``path``, whose directory is made where it is missing. Raises ``ReportError``."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ReportError(
-            f"{path}: the report cannot be written ({error})", hint="GAMEDAY_REPORTS_DIR names another place."
-        ) from None
-    return path

@@ -26,15 +26,22 @@ async def known(
     environment: str,
     now: datetime,
     warn: Callable[[str], None],
+    *,
+    sandbox: bool = False,
 ) -> Known:
     """Everything that is known of ``environment``, or of all where it is "".
 
-    ``warn`` is told of experiments that cannot be read. Raises ``UsageError`` for an unknown environment.
+    Of what was run on clusters, or of what was run on the ``sandbox``, never of both: a twin that held
+    says nothing of how a cluster fares. ``warn`` is told of what is left out: those runs, and experiments
+    that cannot be read. Raises ``UsageError`` for an unknown environment.
     """
     if environment:
         catalogue.platform.environment(environment)
-    rows = await History(journal).rows(Wanted(environment=environment))
-    items = await Actions(journal).items()
+    history = History(journal)
+    rows = await history.rows(Wanted(environment=environment, sandbox=sandbox))
+    items = await Actions(journal).items(sandbox=sandbox)
+    if others := await history.count(Wanted(environment=environment, sandbox=not sandbox)):
+        warn(_left_out(others, sandbox))
     names = {row.run for row in rows}
     return Known(
         catalogue.platform,
@@ -43,6 +50,7 @@ async def known(
         [one for one in items if not environment or names.intersection(one.runs)],
         now,
         environment,
+        sandbox,
     )
 
 
@@ -56,9 +64,16 @@ def _readable(catalogue: Catalogue, warn: Callable[[str], None]) -> list[Experim
     return found
 
 
-async def found(journal: Journal, wanted: Period, environment: str) -> Found:
+def _left_out(count: int, sandbox: bool) -> str:
+    runs = f"{count} run{'s' * (count != 1)}"
+    if sandbox:
+        return f"Only runs on the sandbox count here: {runs} on clusters left out."
+    return f"{runs} on the sandbox left out; --sandbox counts those instead."
+
+
+async def found(journal: Journal, wanted: Period, environment: str, *, sandbox: bool = False) -> Found:
     """The findings of the quarter ``wanted`` and of the one before."""
     results = Results(journal)
     findings = await results.findings(since=before(wanted).begin, until=wanted.end)
-    first = await results.first_found({one.key for one in findings}, environment=environment)
+    first = await results.first_found({one.key for one in findings}, environment=environment, sandbox=sandbox)
     return Found(findings, first)

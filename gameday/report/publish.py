@@ -11,8 +11,9 @@ from pathlib import Path
 from gameday.errors import GamedayError
 from gameday.journal.store import Journal
 from gameday.report.data import ReportData, collect
-from gameday.report.markdown import ReportError, save, write
+from gameday.report.markdown import write
 from gameday.report.runbook import Proposal, propose
+from gameday.report.templating import ReportError, save
 from gameday.run.context import Run
 from gameday.spec.catalogue import Catalogue
 

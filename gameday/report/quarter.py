@@ -16,8 +16,9 @@ from gameday.analysis.quarter import Review, review
 from gameday.errors import UsageError
 from gameday.journal.store import Journal
 from gameday.redaction import redacted
-from gameday.report.markdown import save, templates
+from gameday.report import templating
 from gameday.report.past import found, known
+from gameday.report.templating import save
 from gameday.spec.catalogue import Catalogue
 
 
@@ -39,12 +40,16 @@ async def made(
     environment: str = "",
     now: datetime,
     warn: Callable[[str], None],
+    sandbox: bool = False,
 ) -> Review:
-    """The review of the quarter ``wanted``, in ``environment`` or everywhere. Raises ``UsageError``."""
+    """The review of the quarter ``wanted``, in ``environment`` or everywhere. Raises ``UsageError``.
+
+    Of runs on clusters, or of those on the ``sandbox``.
+    """
     if wanted.begin > now:
         raise UsageError(f"{wanted.label} has not begun", hint="Name a quarter that has.")
-    past = await known(journal, catalogue, environment, now, warn)
-    findings = await found(journal, wanted, environment)
+    past = await known(journal, catalogue, environment, now, warn, sandbox=sandbox)
+    findings = await found(journal, wanted, environment, sandbox=sandbox)
     # scipy and a thousand rows: not on the loop.
     return await asyncio.to_thread(review, past, findings, wanted)
 
@@ -55,7 +60,8 @@ async def write(made: Review, directory: Path) -> Written:
 
 
 def _write(made: Review, directory: Path) -> Written:
-    name = f"review-{made.quarter.label}{f'-{made.environment}' if made.environment else ''}"
+    about = [made.quarter.label, made.environment, "sandbox" if made.sandbox else ""]
+    name = "-".join(["review", *filter(None, about)])
     return Written(
         made,
         save(page(made), directory / f"{name}.html"),
@@ -66,7 +72,7 @@ def _write(made: Review, directory: Path) -> Written:
 
 def markdown(made: Review) -> str:
     """The review as Markdown."""
-    return redacted(templates.get_template("quarter.md.j2").render(review=made))
+    return redacted(templating.markdown.get_template("quarter.md.j2").render(review=made))
 
 
 def page(made: Review) -> str:
@@ -74,7 +80,6 @@ def page(made: Review) -> str:
     # matplotlib takes half a second to import: only for whoever writes a page.
     from markupsafe import Markup  # noqa: PLC0415
 
-    from gameday.report.html import pages  # noqa: PLC0415
     from gameday.report.trend_chart import in_words, svg  # noqa: PLC0415
 
     metrics = {one.name: one for one in made.metrics}
@@ -84,4 +89,4 @@ def page(made: Review) -> str:
         for trend in made.by_month
         if any(one.value.value is not None for one in trend.points)
     ]
-    return redacted(pages.get_template("quarter.html.j2").render(review=made, charts=drawn))
+    return redacted(templating.html.get_template("quarter.html.j2").render(review=made, charts=drawn))

@@ -19,7 +19,7 @@ from gameday.errors import GamedayError
 from gameday.journal.audit import Audit, Entry
 from gameday.journal.store import Event, Journal, Observation, RunRecord
 from gameday.redaction import redacted
-from gameday.report.markdown import ReportError, templates
+from gameday.report.templating import ReportError, markdown
 from gameday.safety.restart import Restarted
 from gameday.safety.stop_report import StopReport
 from gameday.spec.platform import Platform
@@ -227,7 +227,7 @@ def _over(report: StopReport) -> list[str]:
 
 def render(incident: Incident, found: Found) -> str:
     """The review as Markdown."""
-    text = templates.get_template("review.md.j2").render(
+    text = markdown.get_template("review.md.j2").render(
         incident=incident, found=found, questions=questions(incident, found), since=incident.began - AROUND
     )
     return redacted(text)

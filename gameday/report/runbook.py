@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from gameday.report.data import ReportData
-from gameday.report.markdown import cell, filters
+from gameday.report.templating import cell, filters
 
 _NEWEST: Final = "Newest run: "
 

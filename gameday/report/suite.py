@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gameday.report.markdown import save, templates
+from gameday.report.templating import markdown, save
 from gameday.run.suite import SuiteRun
 
 
 def render(going: SuiteRun) -> str:
     """The report as Markdown."""
-    return templates.get_template("suite.md.j2").render(going=going, suite=going.suite)
+    return markdown.get_template("suite.md.j2").render(going=going, suite=going.suite)
 
 
 def write(going: SuiteRun, directory: Path) -> Path:

@@ -46,6 +46,9 @@ Listener = Callable[[Event], None]
 FLOW: Final = "flow"
 """The door by which a run comes into the audit trail."""
 
+_GONE: Final = (
+    "gone: ended by somebody else; Chaos Mesh keeps an object until it has recovered, unless forced"
+)
 _WHY_HELD: Final = "every signal stayed within its limits, every fault was proved in and out"
 
 
@@ -62,6 +65,7 @@ class Session:
     messenger: Messenger
     journal: Journal
     front: FrontDoor | None = None
+    sandbox: bool = False  # a twin, not a cluster: its record is kept apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +168,7 @@ class Run:
             plan=plan.model_dump(mode="json", by_alias=True),
             digest=plan.digest,
             suite=requested.suite,
+            sandbox=session.sandbox,
         )
         # First: what cannot be accounted for does not begin.
         await run.account(
@@ -291,6 +296,12 @@ class Run:
         for line in report.todo:
             self.findings.unproved.append(line)
             await self.tell("warning", line)
+
+    async def take_gone(self) -> None:
+        """Write down the end of what somebody else has ended: nothing of the run is in the cluster now."""
+        for fault in list(self._faults.values()):
+            if fault.injected_at is not None and fault.ended_at is None:
+                await self.record_fault(replace(fault, ended_at=self.now(), proof=_GONE))
 
     async def conclude(self, verdict: Verdict, reasons: Sequence[str], *, hint: str = "") -> None:
         """Give the verdict; the first one stands. ``hint`` says what a person can do about it.

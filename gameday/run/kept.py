@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from pydantic import ValidationError
+
 from gameday.analysis.findings import Broken
 from gameday.analysis.model import AlertSeen, Return, Window
 from gameday.errors import UsageError
@@ -34,11 +36,11 @@ class Kept:
 
     @classmethod
     async def read(cls, journal: Journal, run: str) -> Kept:
-        """Read it. Raises ``UsageError`` where the run has no plan, ``JournalError``."""
+        """Read it. Raises ``UsageError`` where the run has no plan that can be read, ``JournalError``."""
         record = await journal.find(run)
         if record is None or not record.plan:
             raise UsageError(f"{run} has no plan in the journal, so there is nothing to analyse")
-        plan = Plan.model_validate(record.plan)
+        plan = _plan(record)
         beside = [watch.name for watch in plan.watches if not watch.query]
         return cls(
             record=record,
@@ -117,6 +119,16 @@ class Kept:
         # However strong the step was that broke it, it is the same weakness.
         families = {stage.name: stage.step.stage for stage in self.plan.stages if stage.step is not None}
         return tuple(_broken(watches[signal], rows, families) for (signal, _), rows in found.items())
+
+
+def _plan(record: RunRecord) -> Plan:
+    try:
+        return Plan.model_validate(record.plan)
+    except ValidationError as error:
+        raise UsageError(
+            f"the plan of {record.run} was written by another version of gameday and cannot be read any more",
+            hint=f"`gameday show {record.run}` and `gameday export` still give what was written down.",
+        ) from error
 
 
 def _broken(watch: Watch, rows: Sequence[Observation], families: Mapping[str, str]) -> Broken:

@@ -42,6 +42,8 @@ async def _stop(run: Run) -> None:
         for line in report.lines():
             await run.tell("stop", line)
         await run.take_stop_report(report)
+    if report.clean:
+        await run.take_gone()
 
 
 async def _end_late_ones(run: Run) -> None:

@@ -54,4 +54,5 @@ async def open_session(
             messenger=messenger(settings, say),
             journal=journal,
             front=front,
+            sandbox=settings.on_sandbox,
         )

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 from gameday.errors import GamedayError
 from gameday.journal.past import PastRuns
-from gameday.journal.store import Journal, Verdict
+from gameday.journal.store import Verdict
 from gameday.safety.blast import Hit
 from gameday.safety.guardrails import Violation
 from gameday.safety.occasion import within
@@ -133,12 +133,12 @@ def demand(
     return _DEMANDS[max(asked)]
 
 
-async def last_time(journal: Journal | None, experiment: str, environment: str, run: str) -> History:
+async def last_time(past: PastRuns | None, experiment: str, environment: str, run: str) -> History:
     """How the last run of ``experiment`` in ``environment`` before ``run`` ended. Never raises."""
-    if journal is None:
+    if past is None:
         return History(unknown="there is no journal here")
     try:
-        ending = await PastRuns(journal).last(experiment, environment, but=run)
+        ending = await past.last(experiment, environment, but=run)
     except GamedayError as error:
         return History(unknown=error.message)
     if ending is None:

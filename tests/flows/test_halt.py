@@ -115,6 +115,10 @@ async def test_a_halt_ends_a_run_and_its_verdict_names_who_halted() -> None:
     assert state.name == "Stopped"
     assert "by ann: checkout is down" in (await verdict())[1]
     assert not await live_faults()
+    async with Journal.open(load().database_url) as journal:
+        (record,) = await journal.latest(1)
+        faults = await journal.faults(record.run)
+    assert [one.name for one in faults if one.injected_at and one.ended_at is None] == []
 
 
 @pytest.mark.usefixtures("sandbox")

@@ -116,6 +116,14 @@ def test_a_run_is_shown_with_its_faults_findings_and_what_is_to_be_done(capsys: 
 
 
 @pytest.mark.usefixtures("journal")
+def test_a_run_of_another_version_is_shown_even_where_its_plan_cannot_be_analysed(capsys: Capture) -> None:
+    assert run(["analyse", "bbbb"]) == ExitCode.USAGE
+    told = capsys.readouterr().err
+    assert f"the plan of {NEW} was written by another version of gameday" in told
+    assert f"`gameday show {NEW}`" in told
+
+
+@pytest.mark.usefixtures("journal")
 def test_an_end_that_two_runs_share_is_no_run(capsys: Capture) -> None:
     assert run(["note", "2026", "seen"]) == ExitCode.USAGE
     assert "several runs begin or end with '2026'" in capsys.readouterr().err
@@ -198,7 +206,7 @@ def test_a_run_that_was_cut_off_is_closed_by_whoever_looks_next(
 
     async def cut_off(journal: Journal) -> None:
         began = clock(load()).now() - timedelta(hours=1)
-        await a_run(journal, NEW, began, experiment="basic-pod-failure")
+        await a_run(journal, NEW, began, experiment="basic-pod-failure", sandbox=True)
 
     kept(cut_off)
     (row,) = printed(capsys, "history")

@@ -35,7 +35,9 @@ def open_run(last_event: datetime, lease_renewed: datetime | None = None) -> Non
 
     async def write() -> None:
         async with Journal.open(load().database_url) as journal:
-            await journal.begin(RunRecord(RUN, "basic-pod-failure", "staging", "me", "why", last_event))
+            await journal.begin(
+                RunRecord(RUN, "basic-pod-failure", "staging", "me", "why", last_event, sandbox=True)
+            )
             await journal.append(Event(RUN, last_event, "phase", "Execution"))
         if lease_renewed is None:
             return

@@ -20,7 +20,8 @@ from gameday.journal.store import Event, FaultRecord, Journal, Observation, RunR
 from gameday.monitor.watch import watches
 from gameday.plan.model import Plan
 from gameday.report.data import ReportData, collect
-from gameday.report.markdown import ReportError, render, write
+from gameday.report.markdown import render, write
+from gameday.report.templating import ReportError
 from gameday.run.context import Requested, Run, Session
 from gameday.spec.catalogue import Catalogue
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gameday.journal.past import PastRuns
 from gameday.journal.store import Journal, RunRecord, Verdict
 from gameday.safety.blast import Hit
 from gameday.safety.guardrails import Violation
@@ -139,7 +140,8 @@ async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
 
 
 async def test_the_last_time_is_the_last_run_here_that_started(journal: Journal) -> None:
-    assert await last_time(journal, "mine", "staging", "now") == History()
+    past = PastRuns(journal)
+    assert await last_time(past, "mine", "staging", "now") == History()
     for number, (name, environment, verdict) in enumerate(
         [
             ("mine", "staging", Verdict.DISPROVED),
@@ -152,8 +154,19 @@ async def test_the_last_time_is_the_last_run_here_that_started(journal: Journal)
         run = "now" if verdict is None else f"r{number}"
         at = MONDAY_MORNING + timedelta(hours=number)
         await journal.begin(RunRecord(run, name, environment, "me", "", at, ended_at=at, verdict=verdict))
-    assert await last_time(journal, "mine", "staging", "now") == History(Verdict.DISPROVED, MONDAY_MORNING)
-    assert "no verdict" in (await last_time(journal, "mine", "staging", "later")).unknown
+    assert await last_time(past, "mine", "staging", "now") == History(Verdict.DISPROVED, MONDAY_MORNING)
+    assert "no verdict" in (await last_time(past, "mine", "staging", "later")).unknown
+
+
+async def test_what_the_sandbox_did_last_time_says_nothing_of_a_cluster(journal: Journal) -> None:
+    for run, sandbox, verdict in (("cluster", False, Verdict.HELD), ("twin", True, Verdict.ABORTED)):
+        at = MONDAY_MORNING
+        await journal.begin(
+            RunRecord(run, "mine", "staging", "me", "", at, ended_at=at, verdict=verdict, sandbox=sandbox)
+        )
+    for sandbox, verdict in ((False, Verdict.HELD), (True, Verdict.ABORTED)):
+        past = PastRuns(journal, sandbox=sandbox)
+        assert (await last_time(past, "mine", "staging", "now")).verdict is verdict
 
 
 async def test_without_a_journal_the_last_time_is_not_known() -> None:

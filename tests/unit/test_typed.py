@@ -12,7 +12,7 @@ from gameday.clients.kubernetes import Cluster
 from gameday.clients.slack import Message
 from gameday.clock import RemoteClock
 from gameday.journal.approvals import Approvals, Decision
-from gameday.report.markdown import cell
+from gameday.report.templating import cell
 from gameday.safety import lever
 from gameday.safety.approval import Given, record
 from gameday.settings import load
