@@ -16,9 +16,10 @@ from functools import partial
 from typing import Any, Final
 
 from benchmarks.pattern_truth import Truth
+from gameday.analysis.gaps import bridged, have_gaps
 from gameday.analysis.model import SignalSeries, Window
 from gameday.analysis.series import on_grid
-from gameday.spec.platform import Platform
+from gameday.spec.platform import Platform, Signal
 from sandbox.prometheus.levers import PrometheusFault
 from sandbox.wiring import Injection, PodRef, Sample, ScrapeTarget
 from tests.unit.twin_rig import Rig, declared
@@ -176,10 +177,11 @@ def run(seed: int, setting: Setting) -> Case:
 def _series(rig: Rig, before: Window, after: Window) -> Iterable[SignalSeries]:
     begin, end = (round(moment.timestamp() * 1000) for moment in (before.begin, after.end))
     epoch = before.begin
-    for signal in rig.platform.prometheus.signals:
-        found = rig.engine.range(signal.query, begin, end, round(STEP.total_seconds() * 1000))
-        for labels, points in found.series:
-            yield on_grid(
+
+    def ask(signal: Signal, query: str) -> dict[str, SignalSeries]:
+        found = rig.engine.range(query, begin, end, round(STEP.total_seconds() * 1000))
+        return {
+            labels.get("service"): on_grid(
                 signal.name,
                 labels.get("service"),
                 [(epoch + timedelta(milliseconds=at - begin), value) for at, value in points],
@@ -188,6 +190,12 @@ def _series(rig: Rig, before: Window, after: Window) -> Iterable[SignalSeries]:
                 end=after.end,
                 step=STEP,
             )
+            for labels, points in found.series
+        }
+
+    for signal in rig.platform.prometheus.signals:
+        rates = ask(signal, signal.query)
+        yield from bridged(rates, ask(signal, signal.total) if signal.total and have_gaps(rates) else {})
 
 
 def changed(

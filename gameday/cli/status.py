@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -30,7 +29,7 @@ from gameday.clients.faults import FaultState
 from gameday.clients.kubernetes import Cluster
 from gameday.clients.times import parsed
 from gameday.clock import Clock
-from gameday.errors import ExitCode, GamedayError
+from gameday.errors import ExitCode, GamedayError, UsageError
 from gameday.journal.approvals import Approvals, Dossier
 from gameday.journal.store import Journal, JournalError, RunRecord
 from gameday.run.asking import command, waiting_lines
@@ -38,9 +37,13 @@ from gameday.safety.approval import standing
 from gameday.safety.lever import LeverState, read
 from gameday.settings import clock_at_hand, load
 from gameday.spec.base import format_duration
+from gameday.spec.platform import Platform
 
 # How many turns of the lever are shown; `gameday audit list` has them all.
 _TURNS: Final = 3
+# So many runs are shown; of one cluster among several they are looked for among more.
+_RUNS: Final = 5
+_LOOKED_THROUGH: Final = 50
 
 
 @dataclass(frozen=True)
@@ -52,15 +55,23 @@ class _Seen:
     waiting: Sequence[Dossier]
     unread: str
     now: datetime
-    environment: str
+    environments: Sequence[str]
     lever: LeverState | None
     lever_unread: str
 
+    @property
+    def whole(self) -> bool:
+        """Whether everything that is live could be listed, and the lever read."""
+        return self.census.complete and self.lever is not None
 
-async def _look(environment: str, experiments: Path | None) -> _Seen:
+
+async def _look(platform: Platform, names: Sequence[str], *, own: bool = False) -> _Seen:
+    """Look at the cluster of the environments ``names``; with ``own`` at no runs but theirs.
+
+    Raises an ``OutsideError`` where it does not answer.
+    """
     settings = load()
-    platform = open_catalogue(experiments).platform
-    where = platform.environment(environment)
+    where = platform.environment(names[0])
     # What is live is to be seen whatever has become of the sandbox's clock.
     time = clock_at_hand(settings, partial(note, style="yellow"))
     async with Cluster.connect(
@@ -70,16 +81,30 @@ async def _look(environment: str, experiments: Path | None) -> _Seen:
         lever, lever_unread = await _lever(cluster, platform.chaos_namespace)
         try:
             async with Journal.open(settings.database_url) as journal:
+                latest = await journal.latest(_LOOKED_THROUGH if own else _RUNS)
                 runs = [
-                    await _known(
-                        record, environment, journal, cluster, platform.chaos_namespace, census, time
-                    )
-                    for record in await journal.latest(5)
+                    await _known(record, names, journal, cluster, platform.chaos_namespace, census, time)
+                    for record in [one for one in latest if not own or one.environment in names][:_RUNS]
                 ]
                 waiting, unread = await _waiting(journal, runs), ""
         except JournalError as error:
             runs, waiting, unread = [], [], error.message
-    return _Seen(census, runs, waiting, unread, time.now(), environment, lever, lever_unread)
+    return _Seen(census, runs, waiting, unread, time.now(), names, lever, lever_unread)
+
+
+async def _look_everywhere(platform: Platform) -> list[tuple[Sequence[str], _Seen | GamedayError]]:
+    """Look at every cluster at once; what is wrong with one is told in its place."""
+    clusters: dict[str | None, list[str]] = {}
+    for one in platform.environments:
+        clusters.setdefault(one.context, []).append(one.name)
+
+    async def look(names: Sequence[str]) -> tuple[Sequence[str], _Seen | GamedayError]:
+        try:
+            return names, await _look(platform, names, own=True)
+        except GamedayError as error:
+            return names, error
+
+    return await asyncio.gather(*map(look, clusters.values()))
 
 
 async def _lever(cluster: Cluster, namespace: str) -> tuple[LeverState | None, str]:
@@ -100,7 +125,7 @@ async def _waiting(journal: Journal, runs: Sequence[tuple[RunRecord, Life]]) -> 
 
 async def _known(
     record: RunRecord,
-    environment: str,
+    environments: Sequence[str],
     journal: Journal,
     cluster: Cluster,
     namespace: str,
@@ -109,13 +134,16 @@ async def _known(
 ) -> tuple[RunRecord, Life]:
     if record.verdict is not None:
         return record, Life.ENDED
-    if record.environment != environment:
+    if record.environment not in environments:
         return record, Life.UNKNOWN
     return await closed_where_cut_off(record, journal, cluster, namespace, census, time)
 
 
 def status(
     env: EnvironmentOption = "staging",
+    every: Annotated[
+        bool, typer.Option("--all", help="Every environment of platform.yaml; each cluster is asked once.")
+    ] = False,
     output: OutputOption = Format.TEXT,
     sandbox: SandboxOption = False,
     experiments: ExperimentsOption = None,
@@ -123,12 +151,47 @@ def status(
     """Show whether everything is halted, every fault that is live, of ours and of others, the latest runs.
 
     A run that was cut off, because its process is gone, is told from its Lease. Exit code 0, or 6
-    where the safety lever could not be read, or not every kind of fault listed.
+    where the safety lever could not be read, or not every kind of fault listed; with ``--all``, where
+    that is so of any cluster, or one does not answer.
     """
+    platform = open_catalogue(experiments).platform
+    if every:
+        return _everywhere(platform, output, sandbox)
+    platform.environment(env)
     with sandboxed(sandbox, environment=env):
-        seen = asyncio.run(_look(env, experiments))
-    data = {
-        "environment": env,
+        seen = asyncio.run(_look(platform, [env]))
+    data = {"environment": env} | _plain(seen)
+    emit(data, output, lambda console: _print(console, seen))
+    return ExitCode.HELD if seen.whole else ExitCode.ERROR
+
+
+def _everywhere(platform: Platform, output: Format, sandbox: bool) -> int:
+    if sandbox:
+        raise UsageError("the sandbox is one environment", hint="Leave out --all, or --sandbox.")
+    found = asyncio.run(_look_everywhere(platform))
+
+    def text(console: Console) -> None:
+        for number, (names, seen) in enumerate(found):
+            if number:
+                console.print()
+            console.print(Text(", ".join(names), style="bold"))
+            if isinstance(seen, _Seen):
+                _print(console, seen)
+            else:
+                console.print(Text(f"Not known: {seen.message} {seen.hint}".strip(), style="bold red"))
+
+    data = [
+        {"environments": names}
+        | (_plain(seen) if isinstance(seen, _Seen) else {"unread": f"{seen.message} {seen.hint}".strip()})
+        for names, seen in found
+    ]
+    emit(data, output, text)
+    whole = all(isinstance(seen, _Seen) and seen.whole for _, seen in found)
+    return ExitCode.HELD if whole else ExitCode.ERROR
+
+
+def _plain(seen: _Seen) -> dict[str, Any]:
+    return {
         "lever": _lever_row(seen),
         "live": [_row(one) for one in seen.census.objects],
         "notListed": {kind: error.message for kind, error in seen.census.refused.items()},
@@ -136,8 +199,6 @@ def status(
         "waiting": [_waiting_row(one) for one in seen.waiting],
         "journal": seen.unread or None,
     }
-    emit(data, output, lambda console: _print(console, seen))
-    return ExitCode.HELD if seen.census.complete and seen.lever is not None else ExitCode.ERROR
 
 
 def _lever_row(seen: _Seen) -> dict[str, Any]:
@@ -216,7 +277,7 @@ def _print(console: Console, seen: _Seen) -> None:
             columns.add_row(one.ref.kind, _state(one), left, one.meta.run or "not ours", one.ref.name, pods)
         console.print(columns)
     elif census.complete:
-        console.print(Text(f"No fault is live in the cluster of {seen.environment}."))
+        console.print(Text(f"No fault is live in the cluster of {', '.join(seen.environments)}."))
     if census.refused:
         _print_refused(console, census)
     if seen.unread:
@@ -277,4 +338,7 @@ def _whole(ends: datetime, now: datetime) -> timedelta:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("status", epilog=examples("gameday status", "gameday status --env staging -o json"))(status)
+    app.command(
+        "status",
+        epilog=examples("gameday status", "gameday status --env staging -o json", "gameday status --all"),
+    )(status)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+from gameday.analysis.gaps import bridged, have_gaps
 from gameday.analysis.model import Analysis, Finding, SignalSeries
 from gameday.analysis.series import on_grid
 from gameday.clients.prometheus import Prometheus, Why
@@ -46,16 +47,23 @@ async def gather(
     slots = asyncio.Semaphore(_AT_ONCE)
     signals = [*platform.prometheus.signals, *_only_watched(kept.plan, platform)]
 
-    async def one(signal: Signal) -> tuple[list[SignalSeries], str]:
+    async def ask(signal: Signal, query: str) -> tuple[dict[str, SignalSeries], str]:
         async with slots:
-            answer = await prometheus.range(signal.query, begin, end, step)
+            answer = await prometheus.range(query, begin, end, step)
         if answer.failure is not None and answer.failure.reason is not Why.EMPTY:
-            return [], f"{signal.name}: {answer.failure}"
+            return {}, f"{signal.name}: {answer.failure}"
         of_service = ((one.labels.get("service", ""), one.points) for one in answer.series)
-        return [
-            on_grid(signal.name, service, points, unit=signal.unit, begin=begin, end=end, step=step)
+        return {
+            service: on_grid(signal.name, service, points, unit=signal.unit, begin=begin, end=end, step=step)
             for service, points in of_service
-        ], ""
+        }, ""
+
+    async def one(signal: Signal) -> tuple[list[SignalSeries], str]:
+        found, why = await ask(signal, signal.query)
+        if signal.total is None or not have_gaps(found):
+            return list(found.values()), why
+        totals, why = await ask(signal, signal.total)
+        return bridged(found, totals), why
 
     answers = await asyncio.gather(*map(one, signals))
     series = tuple(each for found, _ in answers for each in found) + _sampled(kept, begin, end, step)

@@ -85,11 +85,18 @@ class Signal(Model):
     measures: Annotated[
         Measure | None, Field(description="what it tells of a service: by this the analysis finds it")
     ] = None
+    total: Annotated[
+        str | None,
+        Field(
+            description="where `query` is a rate: its counter, by `service`; the analysis fills what could "
+            "not be scraped with the mean rate by which it grew meanwhile"
+        ),
+    ] = None
 
-    @field_validator("query")
+    @field_validator("query", "total")
     @classmethod
-    def _promql(cls, query: str) -> str:
-        return check_promql(query)
+    def _promql(cls, query: str | None) -> str | None:
+        return None if query is None else check_promql(query)
 
 
 class PrometheusSource(Model):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,6 +20,7 @@ from gameday.errors import ExitCode
 from gameday.journal.store import Event, Journal, RunRecord
 from gameday.safety.lease import run_lease
 from gameday.settings import load
+from gameday.spec.catalogue import default_directory
 from sandbox.process.launch import Sandbox
 
 Capture = pytest.CaptureFixture[str]
@@ -105,6 +108,37 @@ def test_following_a_run_whose_process_is_gone_ends_and_says_so(sandbox: Sandbox
     open_run(there(sandbox) - timedelta(minutes=5))
     assert run(["monitor"]) == ExitCode.ERROR
     assert f"Run {RUN} was cut off" in capsys.readouterr().err
+
+
+def test_every_cluster_is_looked_at_at_once_and_one_that_is_missing_hides_none(
+    sandbox: Sandbox, tmp_path: Path, capsys: Capture
+) -> None:
+    open_run(there(sandbox) - timedelta(seconds=30))
+    assert run(["status", "--all", "-o", "json"]) == ExitCode.ERROR
+    found = {one["environments"][0]: one for one in json.loads(capsys.readouterr().out)}
+    assert list(found) == ["dev", "staging", "production"]
+    assert [one["run"] for one in found["staging"]["runs"]] == [RUN]
+    assert found["staging"]["live"] == []
+    assert "pyairtable-production" in found["production"]["unread"]
+    assert run(["status", "--all"]) == ExitCode.ERROR
+    told = capsys.readouterr().out
+    assert "No fault is live in the cluster of staging." in told
+    assert told.count("Not known: ") == 2
+
+
+def test_environments_that_share_a_cluster_are_one_look(
+    sandbox: Sandbox, tmp_path: Path, capsys: Capture
+) -> None:
+    assert sandbox.url
+    shutil.copytree(default_directory(), tmp_path / "own")
+    file = tmp_path / "own" / "platform.yaml"
+    declared = file.read_text(encoding="utf-8")
+    for name in ("pyairtable-dev", "pyairtable-production"):
+        declared = declared.replace(f"context: {name}", "context: pyairtable-staging")
+    file.write_text(declared, encoding="utf-8")
+    assert run(["status", "--all", "--experiments", str(tmp_path / "own"), "-o", "json"]) == ExitCode.HELD
+    (one,) = json.loads(capsys.readouterr().out)
+    assert one["environments"] == ["dev", "staging", "production"]
 
 
 def test_what_may_not_be_listed_is_never_said_to_be_absent(sandbox: Sandbox, capsys: Capture) -> None:

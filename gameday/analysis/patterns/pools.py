@@ -53,9 +53,13 @@ def _of(signals: Signals, stage: Stage, service: str) -> Seen | None:
     if vain is None and (full < _MOSTLY or stretch < _AT_A_STRETCH):
         return None
     many = waited is not None and waited.peak >= _MANY_WAITING * per
-    if full < _OFTEN and not many and not _out_of_sight(signals, service, first):
+    recently = max(first - round(LINGER / signals.step), 0)
+    meanwhile = _out_of_sight(signals, service, first, after)
+    if full < _OFTEN and not many and not meanwhile and not _out_of_sight(signals, service, recently, first):
         return None
     evidence = list(_words(signals, stage, service, waited, vain, full))
+    if meanwhile:
+        evidence.append(f"{service}: hardly scraped meanwhile; its counters told afterwards")
     sure = together(
         [
             0.5,
@@ -78,13 +82,13 @@ def _full(signals: Signals, service: str, first: int, after: int) -> tuple[float
     return float(full.mean()), most * signals.step
 
 
-def _out_of_sight(signals: Signals, service: str, first: int) -> bool:
-    """Whether the pool was not scraped just before: then nobody could have seen it full."""
+def _out_of_sight(signals: Signals, service: str, first: int, after: int) -> bool:
+    """Whether the pool was hardly scraped in that time: then nobody could have seen it full."""
     use = signals.of("pool-use", service)
     if use is None:
         return True
-    recent = use[max(first - round(LINGER / signals.step), 0) : first]
-    return len(recent) > 0 and bool(np.isnan(recent).mean() > 0.5)
+    part = use[first:after]
+    return len(part) > 0 and bool(np.isnan(part).mean() > 0.5)
 
 
 def _words(
