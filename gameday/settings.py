@@ -75,7 +75,12 @@ class Settings(BaseSettings):
         None, description="where an emergency stop is reported to incident management"
     )
     grafana_token: SecretStr | None = Field(
-        None, description="a service account's token that may read dashboards, for gameday doctor"
+        None,
+        description="a service account's token, for gameday doctor; where it may write annotations, "
+        "dashboards show what runs break",
+    )
+    grafana_sandbox: bool = Field(
+        False, description="true: annotate in Grafana what runs break in a sandbox, too"
     )
     clock_url: WebAddress | None = Field(
         None, description="the sandbox's clock, never set by hand; real time without it"
@@ -99,6 +104,7 @@ class Settings(BaseSettings):
         timedelta(seconds=5), description="for one query, at most 5s"
     )
     slack_timeout: Patience = Field(timedelta(seconds=10), description="for one message")
+    grafana_timeout: Patience = Field(timedelta(seconds=5), description="for one call, at most a minute")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "WARNING", description="what is logged to stderr: DEBUG, INFO, WARNING or ERROR"
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gameday.clients.chaos_mesh import ChaosMesh
-from gameday.clients.grafana import Grafana
+from gameday.clients.grafana import Grafana, access
 from gameday.clients.kubernetes import Cluster
 from gameday.clients.prometheus import Prometheus
 from gameday.clock import Clock
@@ -118,11 +118,11 @@ class Doctor:
 
     async def _grafana(self) -> list[Line]:
         declared = self.catalogue.platform.grafana
-        if declared is None:
-            return await signals.grafana(None, ())
-        token = self.settings.grafana_token
-        async with Grafana.connect(declared.url, token=token.get_secret_value() if token else "") as client:
-            return await signals.grafana(client, declared.dashboards)
+        where = access(self.settings, self.catalogue.platform)
+        if declared is None or where is None:
+            return [Line(signals.GRAFANA, signals.GRAFANA, State.SKIPPED, "platform.yaml names none")]
+        async with Grafana.connect(where) as client:
+            return await signals.grafana(client, declared.dashboards, token=bool(where.token))
 
     async def _journal(self) -> list[Line]:
         async with Journal.open(self.settings.database_url) as journal:

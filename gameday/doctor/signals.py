@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 
-from gameday.clients.grafana import Grafana
+from gameday.clients.grafana import WRITE_HINT, Grafana
 from gameday.clients.prometheus import Prometheus, Unknown
 from gameday.clock import Clock
 from gameday.doctor.lines import Line, State, judged
@@ -76,17 +76,16 @@ class SignalDoctor:
         )
 
 
-async def grafana(client: Grafana | None, dashboards: tuple[str, ...]) -> list[Line]:
-    """Grafana and the dashboards that reports link to."""
-    if client is None:
-        return [Line(GRAFANA, GRAFANA, State.SKIPPED, "platform.yaml names none")]
+async def grafana(client: Grafana, dashboards: tuple[str, ...], *, token: bool) -> list[Line]:
+    """Grafana, the dashboards that reports link to, and with a ``token`` whether runs may mark faults."""
     try:
         version = await client.version()
     except GamedayError as error:
         # Reports link to it; no run needs it.
-        return [Line(GRAFANA, GRAFANA, State.WARN, error.message.removeprefix("Grafana: "), error.hint)]
+        return [_not_well(GRAFANA, error)]
     lines = [Line(GRAFANA, GRAFANA, State.OK, f"answers, {version}")]
-    return lines + [await _dashboard(client, uid) for uid in dashboards]
+    lines += [await _dashboard(client, uid) for uid in dashboards]
+    return [*lines, await _annotations(client, token=token)]
 
 
 async def _dashboard(client: Grafana, uid: str) -> Line:
@@ -96,5 +95,24 @@ async def _dashboard(client: Grafana, uid: str) -> Line:
     except NotFoundError:
         return Line(GRAFANA, name, State.WARN, "is not there", "Import it, or correct grafana.dashboards.")
     except GamedayError as error:
-        return Line(GRAFANA, name, State.WARN, error.message.removeprefix("Grafana: "), error.hint)
+        return _not_well(name, error)
     return Line(GRAFANA, name, State.OK, title)
+
+
+async def _annotations(client: Grafana, *, token: bool) -> Line:
+    name = "annotations"
+    if not token:
+        found = "GAMEDAY_GRAFANA_TOKEN is not set: dashboards do not show what runs break"
+        return Line(GRAFANA, name, State.SKIPPED, found)
+    try:
+        may = await client.may_annotate()
+    except NotFoundError:
+        return Line(GRAFANA, name, State.SKIPPED, "this Grafana does not tell what the token may do")
+    except GamedayError as error:
+        return _not_well(name, error)
+    found = "the token may write them" if may else "the token may not write them: dashboards show no faults"
+    return judged(GRAFANA, name, may, found, WRITE_HINT, otherwise=State.WARN)
+
+
+def _not_well(name: str, error: GamedayError) -> Line:
+    return Line(GRAFANA, name, State.WARN, error.message.removeprefix(f"{GRAFANA}: "), error.hint)

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +18,7 @@ from gameday.clock import RemoteClock
 from gameday.errors import ExitCode
 from gameday.spec.catalogue import default_directory
 from sandbox.process.launch import Sandbox
+from tests.grafana import TOKEN, catalogue_with, serving
 
 Capture = pytest.CaptureFixture[str]
 
@@ -178,56 +175,21 @@ def test_a_channel_that_must_be_told_and_is_not_there_fails(
     assert "/invite" in line["mend"]
 
 
-@contextmanager
-def grafana(dashboards: set[str], token: str) -> Iterator[str]:
-    """A Grafana with these dashboards, for the owner of ``token``."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            uid = self.path.rpartition("/")[2]
-            if self.path == "/api/health":
-                self._answer(200, {"version": "12.1.0"})
-            elif self.headers["Authorization"] != f"Bearer {token}":
-                self._answer(401, {"message": "Unauthorized"})
-            elif uid in dashboards:
-                self._answer(200, {"dashboard": {"title": f"The {uid}"}})
-            else:
-                self._answer(404, {"message": "Dashboard not found"})
-
-        def _answer(self, status: int, body: dict[str, Any]) -> None:
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(json.dumps(body).encode())
-
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 def test_dashboards_that_reports_link_to_are_looked_for(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Capture
 ) -> None:
-    with grafana({"chaos-overview"}, "reader") as url:
-        for file in default_directory().glob("*"):
-            text = file.read_text(encoding="utf-8").replace("http://localhost:3000", url)
-            (tmp_path / file.name).write_text(text, encoding="utf-8")
-        arguments = ("--experiments", str(tmp_path))
+    with serving() as grafana:
+        grafana.dashboards = {"chaos-overview"}
+        arguments = ("--experiments", str(catalogue_with(grafana, tmp_path)))
         refused = lines(capsys, ExitCode.HELD, *arguments)
         assert "GAMEDAY_GRAFANA_TOKEN" in refused["Grafana: dashboard chaos-overview"]["mend"]
-        monkeypatch.setenv("GAMEDAY_GRAFANA_TOKEN", "reader")
+        assert refused["Grafana: annotations"]["state"] == "skipped"
+        monkeypatch.setenv("GAMEDAY_GRAFANA_TOKEN", TOKEN)
         found = lines(capsys, ExitCode.HELD, *arguments)
     assert found["Grafana: Grafana"]["found"] == "answers, 12.1.0"
     assert found["Grafana: dashboard chaos-overview"]["state"] == "ok"
     assert found["Grafana: dashboard system-health"]["found"] == "is not there"
+    assert found["Grafana: annotations"]["state"] == "ok"
 
 
 def test_a_journal_that_cannot_be_written_is_told(
