@@ -17,6 +17,7 @@ import yaml
 
 from deployments.monitoring.make.dashboards import DETAILS, HEALTH, OVERVIEW
 from deployments.monitoring.make.files import made
+from gameday.clients.grafana import CHAOS
 from gameday.guard.metrics import Metrics
 from gameday.spec.catalogue import Catalogue, default_directory
 from sandbox.process.launch import Sandbox
@@ -95,6 +96,13 @@ def test_a_dashboard_is_found_by_the_name_that_the_guide_gives_it(uid: str) -> N
     assert whole["uid"] == uid
     assert uid in (Catalogue(default_directory()).platform.grafana or pytest.fail("no Grafana")).dashboards
     assert {link["url"] for link in whole["links"]} == {f"/d/{other}" for other in BOARDS if other != uid}
+
+
+@pytest.mark.parametrize("uid", BOARDS)
+def test_what_runs_mark_is_shown_on_every_dashboard(uid: str) -> None:
+    (marks,) = [one for one in board(uid)["annotations"]["list"] if one["datasource"]["type"] == "grafana"]
+    assert marks["enable"]
+    assert (marks["target"]["type"], marks["target"]["tags"]) == ("tags", [CHAOS])
 
 
 @pytest.mark.parametrize("uid", BOARDS)

@@ -21,6 +21,7 @@ from grafana_foundation_sdk.models.common import (
     TooltipDisplayMode,
 )
 
+from gameday.clients.grafana import CHAOS
 from gameday.spec.base import Comparison
 
 DATASOURCE: Final = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
@@ -152,7 +153,7 @@ def board(uid: str, title: str, about: str) -> boards.Dashboard:
         .datasource(models.DataSourceRef(type_val="grafana", uid="-- Grafana --"))
         .enable(True)
         .icon_color("purple")
-        .target(boards.AnnotationTarget().limit(100).match_any(True).tags(["gameday"]).type("tags"))
+        .target(boards.AnnotationTarget().limit(100).match_any(True).tags([CHAOS]).type("tags"))
     )
     return (
         boards.Dashboard(title)
