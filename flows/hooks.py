@@ -17,11 +17,13 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlo
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import PrefectException
 
+from gameday.clients.grafana import Access
 from gameday.clock import Clock
 from gameday.errors import GamedayError
 from gameday.journal.store import Journal, Verdict
 from gameday.run.closing import close_cut_off
 from gameday.run.ending import end_faults
+from gameday.run.marks import wanted
 from gameday.safety.shield import shielded
 from gameday.safety.stop_report import Scope, StopReport
 from gameday.settings import clock_at_hand, load
@@ -46,7 +48,8 @@ async def _end(flow_run: FlowRun, state: State[Any] | None) -> StopReport:
     )
     for line in report.lines() if report.outcomes or not report.clean else ():
         _logger.warning("%s", line)
-    await _close_record(settings.database_url, str(flow_run.id), state, report, time)
+    marked = wanted(settings, catalogue.platform)
+    await _close_record(settings.database_url, str(flow_run.id), state, report, time, marked)
     return report
 
 
@@ -77,7 +80,12 @@ async def _end_below(flow_run: FlowRun, state: State[Any] | None) -> list[StopRe
 
 
 async def _close_record(
-    database_url: str, flow_run: str, state: State[Any] | None, report: StopReport, time: Clock
+    database_url: str,
+    flow_run: str,
+    state: State[Any] | None,
+    report: StopReport,
+    time: Clock,
+    marked: Access | None,
 ) -> None:
     cancelled = state is not None and (state.is_cancelled() or state.is_cancelling())
     verdict = Verdict.STOPPED if cancelled else Verdict.ERROR
@@ -87,6 +95,6 @@ async def _close_record(
         async with Journal.open(database_url) as journal:
             record = await journal.of_flow_run(flow_run)
             if record is not None:
-                await close_cut_off(journal, record, verdict, why, report, time, door="hook")
+                await close_cut_off(journal, record, verdict, why, report, time, door="hook", marked=marked)
     except GamedayError as error:
         _logger.warning("The faults are ended; the record could not be closed: %s", error.message)

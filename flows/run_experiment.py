@@ -27,15 +27,18 @@ from pydantic import Field
 from flows import termination
 from flows.hooks import end_faults_of_flow_run
 from flows.phases import execute, post_experiment, pre_experiment
+from gameday.clients.grafana import Access
 from gameday.errors import GamedayError, RefusedError, StoppedError
 from gameday.journal.audit import Action
 from gameday.journal.past import PastRuns
 from gameday.journal.store import Event, RunRecord, Verdict
 from gameday.plan.build import build
 from gameday.report.publish import publish
+from gameday.run.annotating import Annotator
 from gameday.run.closing import close_cut_off
 from gameday.run.context import Listener, Requested, Run, Session
 from gameday.run.ending import end_faults
+from gameday.run.marks import wanted
 from gameday.run.notices import Announcer
 from gameday.run.session import open_session
 from gameday.run.watched import watched
@@ -99,7 +102,7 @@ async def run_experiment(
     catalogue = Catalogue(settings.experiments)
     where = catalogue.platform.environment(environment)
     declared = catalogue.experiment(experiment)
-    wanted = parse_duration(duration) if duration else None
+    takes = parse_duration(duration) if duration else None
     flow_run = runtime.flow_run.id
     suite = active_suite()
     if suite is not None:
@@ -112,14 +115,15 @@ async def run_experiment(
         before = await session.journal.of_flow_run(flow_run) if flow_run else None
         # The journal may have died with the first execution's machine; Prefect still counts.
         if flow_run and (before is not None or (runtime.flow_run.run_count or 0) > 1):
-            return await _never_twice(session, flow_run, before)
+            return await _never_twice(session, flow_run, before, wanted(settings, catalogue.platform))
         past = PastRuns(session.journal, sandbox=session.sandbox)
-        making = partial(build, catalogue, declared, where, session.cluster, duration=wanted, past=past)
+        making = partial(build, catalogue, declared, where, session.cluster, duration=takes, past=past)
         plan = await making(now=time.now())
         board = Board()
         hears: list[Listener] = [*listeners(), in_log(logger), board.hear]
         async with (
             Run.begin(plan, session, requested, hears, dry=dry_run) as run,
+            Annotator.kept(run, settings),
             Announcer.open(run) as announcer,
         ):
             with termination.heeded(), activated(ActiveRun.of(run, announcer)) as current:
@@ -127,7 +131,7 @@ async def run_experiment(
                     suite.run = run
                 current.board = board
                 current.plan_again = lambda: making(now=time.now(), run=plan.run)
-                return await _Carrying(current, settings, wanted).out()
+                return await _Carrying(current, settings, takes).out()
 
 
 def requested_as(by: str, reason: str, flow_run: str | None) -> Requested:
@@ -147,13 +151,17 @@ def in_log(logger: logging.Logger | logging.LoggerAdapter[logging.Logger]) -> Li
     return log
 
 
-async def _never_twice(session: Session, flow_run: str, before: RunRecord | None) -> State[Any]:
+async def _never_twice(
+    session: Session, flow_run: str, before: RunRecord | None, marked: Access | None
+) -> State[Any]:
     """End what an earlier execution of this flow run left, and stop: a fault is never injected twice."""
     scope = Scope.of_run(before.run) if before is not None else Scope.of_flow_run(flow_run)
     report = await shielded(end_faults(scope, context=session.environment.context, clock=session.clock))
     why = "Prefect executed the run again; what was left was ended and nothing was injected"
     if before is not None:
-        await close_cut_off(session.journal, before, Verdict.ERROR, why, report, session.clock, door="flow")
+        await close_cut_off(
+            session.journal, before, Verdict.ERROR, why, report, session.clock, door="flow", marked=marked
+        )
     return Failed(name="Error", message=f"{why}. {' '.join(report.lines())}")
 
 

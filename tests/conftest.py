@@ -17,6 +17,7 @@ import pytest
 
 from sandbox.process.launch import Sandbox, launch_temporary
 from tests.databases import new_database, postgresql_server
+from tests.grafana import TOKEN, GrafanaServer, catalogue_with, serving
 
 StartSandbox = Callable[..., Sandbox]
 
@@ -75,6 +76,19 @@ def shared_sandbox(_session_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -
     Time passes in it as others sleep. Leave nothing behind: no fault, no lever moved.
     """
     return _point_at(_session_sandbox, monkeypatch)
+
+
+@pytest.fixture
+def grafana(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GrafanaServer]:
+    """A Grafana that the catalogue in force names; its token may mark what is broken in a sandbox, too."""
+    with serving() as server:
+        catalogue = catalogue_with(server, tmp_path_factory.mktemp("marked"))
+        monkeypatch.setenv("GAMEDAY_EXPERIMENTS", str(catalogue))
+        monkeypatch.setenv("GAMEDAY_GRAFANA_TOKEN", TOKEN)
+        monkeypatch.setenv("GAMEDAY_GRAFANA_SANDBOX", "true")
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ PLAN: dict[str, Any] = {
     "stages": [
         {
             "name": "kill",
+            "duration": "60s",
             "faults": [
                 {
                     "name": "f1",

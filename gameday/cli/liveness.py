@@ -16,11 +16,13 @@ from typing import Final
 
 from gameday.cli.output import note
 from gameday.clients.chaos_mesh import Census, ChaosMesh
+from gameday.clients.grafana import Access
 from gameday.clients.kubernetes import Cluster
 from gameday.clock import Clock
 from gameday.errors import GamedayError, NotFoundError
 from gameday.journal.store import Journal, JournalError, RunRecord, Verdict
 from gameday.run.closing import close_cut_off
+from gameday.run.marks import wanted
 from gameday.safety.lease import run_lease
 from gameday.settings import clock_at_hand, load
 from gameday.spec.catalogue import Catalogue
@@ -81,17 +83,25 @@ async def _by_last_event(record: RunRecord, journal: Journal, now: datetime) -> 
 
 
 async def closed_where_cut_off(
-    record: RunRecord, journal: Journal, cluster: Cluster, namespace: str, census: Census, time: Clock
+    record: RunRecord,
+    journal: Journal,
+    cluster: Cluster,
+    namespace: str,
+    census: Census,
+    time: Clock,
+    *,
+    marked: Access | None,
 ) -> tuple[RunRecord, Life]:
     """What is known of a run; the record of one that was cut off and has left nothing is closed.
 
-    ``census`` is what is live in ``cluster``. Raises ``JournalError``.
+    ``census`` is what is live in ``cluster``; ``marked`` is where faults are marked on dashboards.
+    Raises ``JournalError``.
     """
     now_lives = await life(record, journal, cluster, namespace, time.now())
     left = [one for one in census.objects if one.meta.run == record.run]
     if now_lives is not Life.CUT_OFF or left or not census.complete:
         return record, now_lives
-    await close_cut_off(journal, record, Verdict.ERROR, CUT_OFF, None, time, door="command")
+    await close_cut_off(journal, record, Verdict.ERROR, CUT_OFF, None, time, door="command", marked=marked)
     return await journal.find(record.run) or record, Life.ENDED
 
 
@@ -123,9 +133,10 @@ async def _in_environment(
             where.context, clock=time, call_timeout=settings.kubernetes_timeout
         ) as cluster:
             census = await ChaosMesh(cluster.api).live()
+            marked = wanted(settings, platform)
             return {
                 record.run: await closed_where_cut_off(
-                    record, journal, cluster, platform.chaos_namespace, census, time
+                    record, journal, cluster, platform.chaos_namespace, census, time, marked=marked
                 )
                 for record in records
             }

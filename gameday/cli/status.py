@@ -26,6 +26,7 @@ from gameday.cli.output import Format, emit, local_date_time, note, table
 from gameday.cli.sandboxed import sandboxed
 from gameday.clients.chaos_mesh import Census, ChaosMesh
 from gameday.clients.faults import FaultState
+from gameday.clients.grafana import Access
 from gameday.clients.kubernetes import Cluster
 from gameday.clients.times import parsed
 from gameday.clock import Clock
@@ -33,6 +34,7 @@ from gameday.errors import ExitCode, GamedayError, UsageError
 from gameday.journal.approvals import Approvals, Dossier
 from gameday.journal.store import Journal, JournalError, RunRecord
 from gameday.run.asking import command, waiting_lines
+from gameday.run.marks import wanted
 from gameday.safety.approval import standing
 from gameday.safety.lever import LeverState, read
 from gameday.settings import clock_at_hand, load
@@ -74,6 +76,7 @@ async def _look(platform: Platform, names: Sequence[str], *, own: bool = False) 
     where = platform.environment(names[0])
     # What is live is to be seen whatever has become of the sandbox's clock.
     time = clock_at_hand(settings, partial(note, style="yellow"))
+    marked = wanted(settings, platform)
     async with Cluster.connect(
         where.context, clock=time, call_timeout=settings.kubernetes_timeout
     ) as cluster:
@@ -83,7 +86,9 @@ async def _look(platform: Platform, names: Sequence[str], *, own: bool = False) 
             async with Journal.open(settings.database_url) as journal:
                 latest = await journal.latest(_LOOKED_THROUGH if own else _RUNS)
                 runs = [
-                    await _known(record, names, journal, cluster, platform.chaos_namespace, census, time)
+                    await _known(
+                        record, names, journal, cluster, platform.chaos_namespace, census, time, marked
+                    )
                     for record in [one for one in latest if not own or one.environment in names][:_RUNS]
                 ]
                 waiting, unread = await _waiting(journal, runs), ""
@@ -131,12 +136,13 @@ async def _known(
     namespace: str,
     census: Census,
     time: Clock,
+    marked: Access | None,
 ) -> tuple[RunRecord, Life]:
     if record.verdict is not None:
         return record, Life.ENDED
     if record.environment not in environments:
         return record, Life.UNKNOWN
-    return await closed_where_cut_off(record, journal, cluster, namespace, census, time)
+    return await closed_where_cut_off(record, journal, cluster, namespace, census, time, marked=marked)
 
 
 def status(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from gameday.report.data import ReportData, collect
 from gameday.report.markdown import write
 from gameday.report.runbook import Proposal, propose
 from gameday.report.templating import ReportError, save
+from gameday.run import links
 from gameday.run.context import Run
 from gameday.spec.catalogue import Catalogue
 
@@ -97,8 +97,6 @@ def _links(data: ReportData, catalogue: Catalogue) -> Sequence[tuple[str, str]]:
             (f"Grafana: {name}", f"{grafana.url.rstrip('/')}/d/{name}?from={begin}&to={end}")
             for name in grafana.dashboards
         ]
-    # Prefect's own variable: the engine knows nothing of Prefect but where people look at it.
-    api = os.environ.get("PREFECT_UI_URL") or os.environ.get("PREFECT_API_URL", "").removesuffix("/api")
-    if api and data.run.flow_run:
-        found.append(("Flow run", f"{api.rstrip('/')}/runs/flow-run/{data.run.flow_run}"))
+    if address := links.of_flow_run(data.run.flow_run):
+        found.append(("Flow run", address))
     return found

@@ -42,6 +42,7 @@ from gameday.spec.catalogue import Catalogue
 from gameday.spec.platform import Environment
 
 Listener = Callable[[Event], None]
+FaultListener = Callable[[FaultRecord], None]
 
 FLOW: Final = "flow"
 """The door by which a run comes into the audit trail."""
@@ -133,6 +134,8 @@ class Run:
         self.unanswered: set[Ref] = set()
         # Who said yes, where somebody had to.
         self.approved_by = ""
+        # Told of each fault once it is written down; they return at once and raise nothing.
+        self.fault_listeners: list[FaultListener] = []
         self._listeners = listeners
         self._record = Record(self._lose_journal)
         self._faults: dict[str, FaultRecord] = {}
@@ -282,6 +285,8 @@ class Run:
             await self._account_for(Action.FAULT_INJECTED, **about, pods=list(fault.pods))
         if fault.ended_at is not None and (before is None or before.ended_at is None):
             await self._account_for(Action.FAULT_ENDED, **about)
+        for listener in self.fault_listeners:
+            listener(fault)
 
     async def take_stop_report(self, report: StopReport) -> None:
         """Write down what the emergency stop made of each fault, and what nobody can vouch for."""

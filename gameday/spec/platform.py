@@ -122,7 +122,7 @@ class PrometheusSource(Model):
 
 
 class Grafana(Model):
-    """Links for reports."""
+    """Where dashboards are: reports link to them, and runs mark there what they break."""
 
     url: str
     dashboards: tuple[str, ...] = ()

@@ -28,6 +28,7 @@ from gameday.settings import load
 from sandbox.process.launch import Sandbox
 from tests.conftest import StartSandbox
 from tests.flows.conftest import Process, a_fault_is_in, live_faults, until, watchdogs
+from tests.grafana import GrafanaServer
 
 StartProcess = Callable[..., Process]
 
@@ -88,13 +89,23 @@ async def by_its_watchdog() -> None:
 @pytest.mark.usefixtures("live_sandbox")
 @pytest.mark.parametrize("whole_group", [False, True], ids=["the process", "its whole group"])
 async def test_what_a_killed_run_leaves_is_ended_by_its_watchdog(
-    start_process: StartProcess, whole_group: bool
+    start_process: StartProcess, grafana: GrafanaServer, whole_group: bool
 ) -> None:
+    async def marked() -> bool:
+        return bool(grafana.annotations)
+
+    async def mark_has_ended() -> bool:
+        (mark,) = grafana.annotations
+        return bool(mark["timeEnd"] > mark["time"])
+
     run = start_process(*GAMEDAY, "run", "basic-pod-failure")
     await until(a_fault_is_in, "a fault that is in", process=run)
+    await until(marked, "a fault that dashboards show", process=run)
+    assert not await mark_has_ended()
     (run.signal_group if whole_group else run.signal)(signal.SIGKILL)
     assert await run.ended() == -signal.SIGKILL
     await by_its_watchdog()
+    await until(mark_has_ended, "the fault ended on dashboards")
     # The services are free again: the next run need not wait until the Leases have lapsed.
     assert await leases_of_runs() == []
 

@@ -20,6 +20,7 @@ from gameday.journal.results import FindingRecord, Results
 from gameday.journal.store import Journal, RunRecord, Verdict
 from gameday.settings import clock, load
 from sandbox.process.launch import Sandbox
+from tests.grafana import GrafanaServer
 from tests.kept_runs import AT, DAY, a_run, an_ended_run
 
 Capture = pytest.CaptureFixture[str]
@@ -200,18 +201,29 @@ def test_everything_that_is_known_can_be_taken_elsewhere(tmp_path: Path, capsys:
 
 
 def test_a_run_that_was_cut_off_is_closed_by_whoever_looks_next(
-    shared_sandbox: Sandbox, capsys: Capture
+    shared_sandbox: Sandbox, grafana: GrafanaServer, capsys: Capture
 ) -> None:
     assert shared_sandbox.url
+    began = clock(load()).now().replace(microsecond=0) - timedelta(hours=1)
+    at = int(began.timestamp()) * 1000
+    mark: dict[str, Any] = {
+        "id": 1,
+        "time": at,
+        "timeEnd": at,
+        "tags": [f"run:{NEW}", "fault:f1"],
+        "text": "PodChaos",
+    }
+    grafana.annotations.append(mark)
 
     async def cut_off(journal: Journal) -> None:
-        began = clock(load()).now() - timedelta(hours=1)
         await a_run(journal, NEW, began, experiment="basic-pod-failure", sandbox=True)
 
     kept(cut_off)
     (row,) = printed(capsys, "history")
     assert (row["verdict"], row["state"]) == ("error", "ended")
     assert "its Lease has lapsed" in row["summary"]
+    # Nobody saw its fault end: no dashboard shows it for an hour, but for as long as it was to last.
+    assert (mark["timeEnd"] - mark["time"], mark["text"]) == (60_000, "PodChaos<br>Its end was not seen")
 
 
 def test_a_run_whose_cluster_does_not_answer_is_not_called_dead(capsys: Capture) -> None:

@@ -14,7 +14,7 @@ import sys
 from contextlib import suppress
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from gameday.clients.kubernetes import Cluster
 from gameday.clock import RemoteClock, SystemClock, is_rehearsal
@@ -25,6 +25,9 @@ from gameday.safety.stop_report import Scope, StopReport
 from gameday.safety.watchdog import DONE, FAULTS, READY, Order
 from gameday.settings import Settings, clock, clock_at_hand, load
 from gameday.spec.base import format_duration
+
+if TYPE_CHECKING:
+    from gameday.clients.grafana import Access
 
 _LOOK_EVERY: Final = timedelta(seconds=5)
 # A rehearsal's time, and with it the Lease, stands still while the run waits for anything real.
@@ -220,6 +223,7 @@ class Keeper:
         from gameday.journal.store import Event, Journal, Verdict  # noqa: PLC0415
         from gameday.run.closing import close_cut_off  # noqa: PLC0415
 
+        marked = _marked(self._settings)
         time = clock_at_hand(self._settings)
         why = f"{cause}; its watchdog ended what was left of it"
         if cause is Cause.LATE:
@@ -227,7 +231,7 @@ class Keeper:
         async with Journal.open(self._settings.database_url) as journal:
             record = await journal.find(self._order.run)
             if record is None or await close_cut_off(
-                journal, record, Verdict.ERROR, why, report, time, door="watchdog"
+                journal, record, Verdict.ERROR, why, report, time, door="watchdog", marked=marked
             ):
                 return
             for line in report.lines() if report.outcomes else ():
@@ -236,6 +240,16 @@ class Keeper:
     def _forget(self) -> None:
         if self._order.log is not None:
             self._order.log.unlink(missing_ok=True)
+
+
+def _marked(settings: Settings) -> Access | None:
+    """Where the run's faults were marked, if that is still to be known: the record does not wait for it."""
+    from gameday.run.marks import wanted  # noqa: PLC0415 - as for the record
+    from gameday.spec.catalogue import Catalogue  # noqa: PLC0415
+
+    with suppress(GamedayError):
+        return wanted(settings, Catalogue(settings.experiments).platform)
+    return None
 
 
 def _pace(settings: Settings) -> tuple[float, timedelta]:
