@@ -3,7 +3,9 @@
 Each has a live sandbox of its own, as if it were a cluster of its own, and goes through the whole way of
 a run: plan, health check, baseline, a fault of some minutes with a sample every five seconds, recovery,
 verdict, analysis, report, by one process against one Prefect server and one journal on PostgreSQL, with
-a watchdog beside each. A sample is late by what passed since the one before beyond its five seconds.
+a watchdog beside each. One begins every two seconds, so that all are under way at once for some minutes;
+the sandboxes have few users, for it is not they that are measured. A sample is late by what passed since
+the one before beyond its five seconds.
 Beside it stands the same with one experiment alone.
 """
 
@@ -35,7 +37,9 @@ from tests.databases import new_database, postgresql_server
 
 _MANY, _QUICK = 100, 5
 _INTERVAL_S = 5.0
-_STAGE = timedelta(minutes=4)
+_STAGE = timedelta(minutes=7)
+_APART_S = 2.0
+_REQUESTS_PER_SECOND = 2
 _LIMIT_S = 3600
 _NAME = "crowd"
 _EXPERIMENT = f"""
@@ -83,6 +87,7 @@ def catalogue(directory: Path, many: int, urls: Sequence[str] = ()) -> Path:
     allowed = _as_in_staging(rules, [_environment(number) for number in range(many)])
     (directory / GUARDRAILS_FILE).write_text(json.dumps(allowed), encoding="utf-8")
     platform: dict[str, Any] = yaml.safe_load((shipped / PLATFORM_FILE).read_text(encoding="utf-8"))
+    platform["twin"]["requestsPerSecond"] = _REQUESTS_PER_SECOND
     kept = list(platform["environments"])
     for number in range(many):
         own = {"name": _environment(number), "namespace": "pyairtable-staging", "channel": "#chaos"}
@@ -134,15 +139,14 @@ def clusters(directory: Path, many: int) -> Iterator[list[Box]]:
 
 async def carried(many: int) -> dict[str, Any]:
     """What the measured process does: all of them at once on this loop."""
-    states = await asyncio.gather(
-        *(
-            run_experiment(
-                _NAME, _environment(number), requested_by="bench", reason="crowd", return_state=True
-            )
-            for number in range(many)
-        ),
-        return_exceptions=True,
-    )
+
+    async def one(number: int) -> Any:
+        await asyncio.sleep(number * _APART_S)
+        return await run_experiment(
+            _NAME, _environment(number), requested_by="bench", reason="crowd", return_state=True
+        )
+
+    states = await asyncio.gather(*map(one, range(many)), return_exceptions=True)
     late: list[float] = []
     verdicts: dict[str, int] = {}
     async with Journal.open(load().database_url) as journal:
