@@ -14,9 +14,10 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
+from gameday.clients.answers import Unknown
 from gameday.clients.chaos_mesh import ChaosMesh
 from gameday.clients.kubernetes import Cluster
-from gameday.clients.prometheus import Prometheus, Unknown, prometheus_url
+from gameday.clients.prometheus import Prometheus, prometheus_url
 from gameday.clients.types import Endpoints, Workload
 from gameday.clock import Clock
 from gameday.errors import DeclarationError, GamedayError, NotFoundError

@@ -11,12 +11,9 @@ import ast
 import asyncio
 import json
 import math
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Any, Final, Self
 
 import requests
@@ -25,6 +22,17 @@ from prometheus_api_client.exceptions import PrometheusApiClientException
 from urllib3.util import Retry
 
 from gameday.clients import alerts
+from gameday.clients.answers import (
+    NO_SERIES,
+    RangeReading,
+    Reading,
+    Unknown,
+    Why,
+    joined,
+    parted,
+    reading,
+)
+from gameday.clients.answers import series as as_series
 from gameday.clients.failures import shortened
 from gameday.clients.loopback import is_loopback
 from gameday.clock import Clock
@@ -35,123 +43,9 @@ from gameday.spec.platform import Environment
 LONGEST_TIMEOUT: Final = timedelta(seconds=5)
 _THREADS = 8
 _CONNECT_S = 1.5
-# Tells the answers to several questions apart that were asked as one.
-_NUMBER = "gameday_question"
-_NO_SERIES = "Prometheus has no such series"
 # The client's timeout is one for each read: an answer that trickles in, or a question that waits for
 # a thread, is given up this much later.
 _GRACE_S = 0.5
-
-
-class Why(StrEnum):
-    """Why a value is unknown."""
-
-    EMPTY = "empty"
-    STALE = "stale"
-    NAN = "nan"
-    ERROR = "error"
-    TIMEOUT = "timeout"
-
-
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """No value, and why. Never good news."""
-
-    reason: Why
-    detail: str
-
-    def __str__(self) -> str:
-        return f"unknown ({self.reason}): {self.detail}"
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """One value of one series."""
-
-    labels: Mapping[str, str]
-    value: float
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """A series that is there, but has no usable value."""
-
-    labels: Mapping[str, str]
-    unknown: Unknown
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """The answer to an instant query: a value or the reason why not, series by series.
-
-    ``failure`` is set where the question as a whole has no answer; there are no series then.
-    """
-
-    query: str
-    measurements: tuple[Measurement, ...] = ()
-    gaps: tuple[Gap, ...] = ()
-    failure: Unknown | None = None
-
-    def by(self, label: str, expected: Iterable[str] = ()) -> dict[str, Measurement | Unknown]:
-        """By value of ``label``: its measurement, or why there is none.
-
-        Each of ``expected`` has an entry, whatever came. Series without the label stand under "".
-        Several series of one value cannot be one answer: that is an error of the query, not a choice.
-        """
-        missing = self.failure or Unknown(Why.EMPTY, _NO_SERIES)
-        found: dict[str, Measurement | Unknown] = dict.fromkeys(expected, missing)
-        found |= {gap.labels.get(label, ""): gap.unknown for gap in self.gaps}
-        found |= {one.labels.get(label, ""): one for one in self.measurements}
-        named = [*(one.labels for one in self.measurements), *(gap.labels for gap in self.gaps)]
-        counts = Counter(labels.get(label, "") for labels in named)
-        for value in (value for value, count in counts.items() if count > 1):
-            detail = f"{counts[value]} series for {label}={value!r}; aggregate the query by ({label})"
-            found[value] = Unknown(Why.ERROR, detail)
-        return found
-
-    def single(self) -> Measurement | Unknown:
-        """The only value of a query that yields one; where there are more, that is an error."""
-        if self.failure is not None:
-            return self.failure
-        series: list[Measurement | Unknown] = [*self.measurements, *(gap.unknown for gap in self.gaps)]
-        if len(series) != 1:
-            return Unknown(Why.ERROR, f"expected one series, found {len(series)}")
-        return series[0]
-
-    def outdated(self, age: timedelta | Unknown, limit: timedelta) -> Self | Reading:
-        """The same, or nothing but the reason where the data behind it is older than ``limit``."""
-        if self.failure is not None:
-            return self
-        if isinstance(age, Unknown):
-            return Reading(self.query, failure=age)
-        if age <= limit:
-            return self
-        seconds, most = age.total_seconds(), limit.total_seconds()
-        detail = f"the newest scrape is {seconds:.0f} s old, {most:.0f} s is the limit"
-        return Reading(self.query, failure=Unknown(Why.STALE, detail))
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """One series over time. Points without a usable value are left out and counted in ``gaps``.
-
-    Infinite ones, such as a P95 beyond the last bucket, are counted there and kept apart.
-    """
-
-    labels: Mapping[str, str]
-    points: tuple[tuple[datetime, float], ...]
-    gaps: int = 0
-    infinite: tuple[tuple[datetime, float], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class RangeReading:
-    """The answer to a range query; ``failure`` is set where there is none."""
-
-    query: str
-    series: tuple[Series, ...] = ()
-    failure: Unknown | None = None
 
 
 class _InTheBody(requests.Session):
@@ -216,7 +110,7 @@ class Prometheus:
         if isinstance(answer, Unknown):
             return Reading(query, failure=answer)
         try:
-            return _reading(query, answer)
+            return reading(query, answer)
         except _NOT_READABLE:
             return Reading(query, failure=_STRANGE)
 
@@ -229,11 +123,11 @@ class Prometheus:
         """
         wanted = list(dict.fromkeys(queries))
         if len(wanted) > 1 and not self._too_slow_together:
-            answer = await self._instant(self._server_of_long, _joined(wanted))
+            answer = await self._instant(self._server_of_long, joined(wanted))
             why = answer.failure.reason if answer.failure else None
             self._too_slow_together = why is Why.TIMEOUT
             if why is not Why.ERROR:
-                return _parted(wanted, answer)
+                return parted(wanted, answer)
         answers = await asyncio.gather(*(self.instant(query) for query in wanted))
         return dict(zip(wanted, answers, strict=True))
 
@@ -246,11 +140,11 @@ class Prometheus:
         if isinstance(answer, Unknown):
             return RangeReading(query, failure=answer)
         try:
-            series = tuple(_series(one) for one in answer)
+            series = tuple(as_series(one) for one in answer)
         except _NOT_READABLE:
             return RangeReading(query, failure=_STRANGE)
         if not any(one.points for one in series):
-            detail = "no series has a value in that time" if series else _NO_SERIES
+            detail = "no series has a value in that time" if series else NO_SERIES
             return RangeReading(query, series, Unknown(Why.NAN if series else Why.EMPTY, detail))
         return RangeReading(query, series)
 
@@ -262,11 +156,11 @@ class Prometheus:
         """
         return self.age(job, await self.instant(newest_scrape(job)))
 
-    def age(self, job: str, reading: Reading) -> timedelta | Unknown:
+    def age(self, job: str, answer: Reading) -> timedelta | Unknown:
         """The same, from the answer to ``newest_scrape``."""
-        newest = reading.single()
+        newest = answer.single()
         if isinstance(newest, Unknown):
-            if newest.reason is Why.EMPTY or (reading.failure is None and not reading.measurements):
+            if newest.reason is Why.EMPTY or (answer.failure is None and not answer.measurements):
                 return Unknown(
                     Why.EMPTY, f"no target of the job {job!r} was scraped in the last five minutes"
                 )
@@ -359,69 +253,6 @@ def _told(text: str) -> str:
     except (ValueError, SyntaxError, KeyError, TypeError):
         return shortened(text, 200)
     return shortened(f"{head.strip()}: {told}", 200)
-
-
-def _joined(queries: Iterable[str]) -> str:
-    """One question whose series say to which of ``queries`` they are the answer."""
-    # A line of its own for each bracket: a query may end with a comment.
-    return " or ".join(
-        f'label_replace((\n{query}\n), "{_NUMBER}", "{number}", "", "")'
-        for number, query in enumerate(queries)
-    )
-
-
-def _parted(queries: Iterable[str], answer: Reading) -> dict[str, Reading]:
-    """The answer to each of ``queries``, out of the one to all of them."""
-    return {query: _part(query, str(number), answer) for number, query in enumerate(queries)}
-
-
-def _part(query: str, number: str, answer: Reading) -> Reading:
-    measurements = tuple(
-        replace(one, labels=_own(one.labels))
-        for one in answer.measurements
-        if one.labels.get(_NUMBER) == number
-    )
-    gaps = tuple(
-        replace(one, labels=_own(one.labels)) for one in answer.gaps if one.labels.get(_NUMBER) == number
-    )
-    failure = answer.failure
-    if failure is None and not measurements and not gaps:
-        failure = Unknown(Why.EMPTY, _NO_SERIES)
-    return Reading(query, measurements, gaps, failure)
-
-
-def _own(labels: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in labels.items() if name != _NUMBER}
-
-
-def _reading(query: str, answer: list[Any]) -> Reading:
-    if _is_scalar(answer):
-        answer = [{"metric": {}, "value": answer}]
-    measurements, gaps = [], []
-    for item in answer:
-        labels = dict(item.get("metric") or {})
-        moment, text = item.get("value") or (0.0, "NaN")  # a native histogram has no value
-        value = float(text)
-        if math.isnan(value):
-            gaps.append(
-                Gap(labels, Unknown(Why.NAN, f"the value is {text}: there was nothing to compute it from"))
-            )
-        else:  # infinite ones too: beyond the last bucket is past every limit, not unknown
-            measurements.append(Measurement(labels, value, datetime.fromtimestamp(moment, UTC)))
-    if not measurements and not gaps:
-        return Reading(query, failure=Unknown(Why.EMPTY, _NO_SERIES))
-    return Reading(query, tuple(measurements), tuple(gaps))
-
-
-def _series(item: Mapping[str, Any]) -> Series:
-    raw = [(datetime.fromtimestamp(moment, UTC), float(text)) for moment, text in item.get("values") or ()]
-    points = tuple(point for point in raw if math.isfinite(point[1]))
-    infinite = tuple(point for point in raw if math.isinf(point[1]))
-    return Series(dict(item.get("metric") or {}), points, len(raw) - len(points), infinite)
-
-
-def _is_scalar(answer: list[Any]) -> bool:
-    return len(answer) == 2 and isinstance(answer[1], str)
 
 
 def _quoted(text: str) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from gameday.clients.answers import Unknown
 from gameday.clients.front import Answer, FrontDoor, front_url
-from gameday.clients.prometheus import Prometheus, Unknown
+from gameday.clients.prometheus import Prometheus
 from gameday.clock import Clock
 from gameday.doctor.lines import Line, State, judged
 from gameday.doctor.signals import PROMETHEUS

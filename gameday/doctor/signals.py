@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 
+from gameday.clients.answers import Unknown
 from gameday.clients.grafana import WRITE_HINT, Grafana
-from gameday.clients.prometheus import Prometheus, Unknown
+from gameday.clients.prometheus import Prometheus
 from gameday.clock import Clock
 from gameday.doctor.lines import Line, State, judged
 from gameday.errors import GamedayError, NotFoundError

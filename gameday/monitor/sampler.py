@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
-from gameday.clients.prometheus import Measurement, Prometheus, Unknown, Why, newest_scrape
-from gameday.clients.prometheus import Reading as Answer
+from gameday.clients.answers import Measurement, Unknown, Why
+from gameday.clients.answers import Reading as Answer
+from gameday.clients.prometheus import Prometheus, newest_scrape
 from gameday.monitor.judge import Reading
 from gameday.monitor.probes import Probes
 from gameday.monitor.watch import Watch

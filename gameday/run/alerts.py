@@ -17,7 +17,7 @@ from typing import Final
 
 from gameday.analysis.model import AlertSeen
 from gameday.clients.alerts import Alert
-from gameday.clients.prometheus import Unknown
+from gameday.clients.answers import Unknown
 from gameday.plan.model import PlannedStage
 from gameday.run.context import Run
 from gameday.spec.alerts import ExpectedAlert

@@ -15,7 +15,8 @@ from typing import Final
 from gameday.analysis.gaps import bridged, have_gaps
 from gameday.analysis.model import Analysis, Finding, SignalSeries
 from gameday.analysis.series import on_grid
-from gameday.clients.prometheus import Prometheus, Why
+from gameday.clients.answers import Why
+from gameday.clients.prometheus import Prometheus
 from gameday.errors import GamedayError
 from gameday.journal.actions import ActionItem, Actions
 from gameday.journal.results import FindingRecord, Results

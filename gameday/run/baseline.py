@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Final
 
 from gameday.analysis.baseline import Baseline, summarise
-from gameday.clients.prometheus import RangeReading
+from gameday.clients.answers import RangeReading
 from gameday.errors import RefusedError, StoppedError
 from gameday.journal.store import Observation
 from gameday.monitor.judge import Reading, State, unmet

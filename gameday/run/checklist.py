@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from gameday.clients.prometheus import Why
+from gameday.clients.answers import Why
 from gameday.clients.slack import Terminal
 from gameday.errors import GamedayError, NotFoundError
 from gameday.guard.leader import LEASE

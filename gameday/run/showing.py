@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from gameday.clients.prometheus import RangeReading, Series, Why
+from gameday.clients.answers import RangeReading, Series, Why
 from gameday.plan.model import PlannedStage
 from gameday.run.context import Run
 from gameday.spec.base import Comparison, Model, format_duration

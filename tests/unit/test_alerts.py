@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from gameday.analysis.model import AlertSeen
-from gameday.clients.prometheus import Prometheus, Unknown
+from gameday.clients.answers import Unknown
+from gameday.clients.prometheus import Prometheus
 from gameday.journal.engine import make_engine
 from gameday.journal.store import Event, Journal
 from gameday.plan.model import PlannedStage

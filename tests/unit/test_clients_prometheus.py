@@ -14,7 +14,8 @@ import uvicorn
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp
 
-from gameday.clients.prometheus import Measurement, Prometheus, Unknown, Why
+from gameday.clients.answers import Measurement, Unknown, Why
+from gameday.clients.prometheus import Prometheus
 from gameday.clock import SystemClock
 from sandbox.prometheus.levers import PrometheusFault
 from sandbox.prometheus.server import Prometheus as PrometheusServer

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gameday.clients.prometheus import Prometheus, RangeReading, Reading
+from gameday.clients.answers import RangeReading, Reading
+from gameday.clients.prometheus import Prometheus
 from gameday.clock import SystemClock
 
 JSON = st.recursive(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gameday.clients.prometheus import RangeReading, Series, Unknown, Why
+from gameday.clients.answers import RangeReading, Series, Unknown, Why
 from gameday.run.showing import Shown, Window, judged
 from gameday.spec.catalogue import Catalogue
 from gameday.spec.showing import Showing
