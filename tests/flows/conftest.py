@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -27,6 +28,7 @@ from gameday.clients.chaos_mesh import ChaosMesh
 from gameday.clients.faults import FaultState
 from gameday.clients.kubernetes import Cluster
 from gameday.clock import SystemClock
+from gameday.spec.catalogue import default_directory
 
 PREFECT_ENV = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -273,3 +275,20 @@ def deployed(_deployed: None, prefect_env: dict[str, str], monkeypatch: pytest.M
 def worker(deployed: None, start_process: Callable[..., Process]) -> Process:
     """A process worker of the pool that the deployments name."""
     return start_process(*PREFECT, "worker", "start", "--pool", POOL, PREFECT_WORKER_QUERY_SECONDS="1")
+
+
+@pytest.fixture
+def demanding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Have staging demand something of every run."""
+    directory = tmp_path / "experiments"
+    shutil.copytree(default_directory(), directory)
+    monkeypatch.setenv("GAMEDAY_EXPERIMENTS", str(directory))
+
+    def demand(what: str, *, waits: str = "5m", valid: str = "168h") -> None:
+        file = directory / "guardrails.yaml"
+        levels = f"    staging: {{low: {what}, medium: {what}, high: {what}}}"
+        text = re.sub(r"    staging: .*", levels, file.read_text())
+        text = re.sub(r"waits: .*", f"waits: {waits}", text)
+        file.write_text(re.sub(r"proposalValid: .*", f"proposalValid: {valid}", text))
+
+    return demand

@@ -5,147 +5,43 @@ Real Prefect server, sandbox in rehearsal: its time stands still while somebody 
 
 from __future__ import annotations
 
-import asyncio
-import json
-import re
-import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
-from uuid import UUID
 
-import httpx
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
-from prefect.client.schemas.objects import FlowRun, State
-from prefect.client.schemas.responses import OrchestrationResult, SetStateStatus
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import SetStateStatus
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.states import Cancelling
 
-from flows.run_experiment import run_experiment
 from gameday.cli.confirming import Confirmed, Rehearsed
-from gameday.cli.main import run as gameday
 from gameday.clients.kubernetes import Cluster
-from gameday.clock import RemoteClock, SystemClock
+from gameday.clock import SystemClock
 from gameday.errors import ExitCode
-from gameday.journal.approvals import Approvals, Dossier, Outcome
+from gameday.journal.approvals import Approvals, Outcome
 from gameday.journal.audit import Audit
-from gameday.journal.store import Event, Journal, RunRecord, Verdict
-from gameday.run.approval import Door
+from gameday.journal.store import Journal, Verdict
 from gameday.settings import load
-from gameday.spec.catalogue import default_directory
 from sandbox.process.launch import Sandbox
-from tasks.listening import answering, listening
+from tests.flows.approving import (
+    ASKER,
+    approving,
+    command,
+    dossier,
+    fill_in,
+    filling_in,
+    paused,
+    recorded,
+    told,
+    while_waiting,
+)
 from tests.flows.conftest import Process, live_faults, until
 
 pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("in_prefect", "sandbox")]
-
-ASKER = "the platform team"
-
-
-@pytest.fixture
-def demanding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Have staging demand something of every run."""
-    directory = tmp_path / "experiments"
-    shutil.copytree(default_directory(), directory)
-    monkeypatch.setenv("GAMEDAY_EXPERIMENTS", str(directory))
-
-    def demand(what: str, *, waits: str = "5m", valid: str = "168h") -> None:
-        file = directory / "guardrails.yaml"
-        levels = f"    staging: {{low: {what}, medium: {what}, high: {what}}}"
-        text = re.sub(r"    staging: .*", levels, file.read_text())
-        text = re.sub(r"waits: .*", f"waits: {waits}", text)
-        file.write_text(re.sub(r"proposalValid: .*", f"proposalValid: {valid}", text))
-
-    return demand
-
-
-async def dossier(run: str) -> Dossier:
-    """What was asked and answered about a run."""
-    async with Journal.open(load().database_url) as journal:
-        found = await Approvals(journal).of_subject(run)
-    assert found is not None
-    return found
-
-
-async def recorded() -> tuple[RunRecord, list[str]]:
-    """The newest run, and what it told about its approval."""
-    async with Journal.open(load().database_url) as journal:
-        record = (await journal.latest(1))[0]
-        events = await journal.events(record.run)
-    return record, [event.message for event in events if event.kind == "approval"]
-
-
-async def command(*words: str) -> int:
-    """Call ``gameday`` as from another terminal."""
-    return await asyncio.to_thread(gameday, list(words))
-
-
-Act = Callable[[str], Awaitable[Any]]
-
-
-async def while_waiting(
-    *acts: Act, door: Door | None = None, **arguments: Any
-) -> tuple[State[Any], list[Any]]:
-    """Carry a run out; each time it begins to wait, do the next of ``acts`` with its id."""
-    left, tasks = list(acts), []
-
-    def listen(event: Event) -> None:
-        if event.kind == "approval" and "request" in event.data and left:
-            tasks.append(asyncio.ensure_future(left.pop(0)(event.run)))
-
-    with listening(listen), answering(door):
-        state: State[Any] = await run_experiment(
-            "basic-pod-failure",
-            "staging",
-            return_state=True,
-            **{"duration": "60s", "requested_by": ASKER, **arguments},
-        )
-    assert not left, "it never waited"
-    return state, await asyncio.gather(*tasks)
-
-
-async def paused(run: str) -> UUID:
-    """The flow run of ``run``, once Prefect shows it as paused."""
-    async with Journal.open(load().database_url) as journal:
-        record = await journal.find(run)
-    assert record is not None
-    flow_run = UUID(record.flow_run)
-
-    async def is_paused() -> bool:
-        async with get_client() as client:
-            state = (await client.read_flow_run(flow_run)).state
-        return state is not None and state.is_paused()
-
-    await until(is_paused, "a paused flow run")
-    return flow_run
-
-
-async def fill_in(run: str, **answers: Any) -> OrchestrationResult[Any]:
-    """Fill the form of the paused flow run in, as the UI does; what is to be confirmed is confirmed."""
-    flow_run = await paused(run)
-    items = {item.key: True for item in (await dossier(run)).request.to_confirm}
-    async with get_client() as client:
-        return await client.resume_flow_run(flow_run, {"decision": "approve", **items, **answers})
-
-
-def approving(name: str, *more: str) -> Act:
-    """Approve by the command."""
-    return lambda run: command("approve", run, "--by", name, "--confirm-checklist", *more)
-
-
-def filling_in(**answers: Any) -> Act:
-    """Approve by the form."""
-    return lambda run: fill_in(run, **answers)
-
-
-def told(sandbox: Sandbox) -> str:
-    """What was posted in the sandbox's Slack."""
-    answer = httpx.get(f"{sandbox.url}/control/slack/messages", trust_env=False).json()
-    return "\n".join(message["text"] for message in answer)
 
 
 async def test_an_approval_by_the_command_lets_the_run_go_on_and_names_stay_with_it(
@@ -331,102 +227,6 @@ async def test_an_approval_binds_the_plan_that_was_seen_and_other_pods_make_it_w
     assert second is not None
     assert first.request.digest != second.request.digest
     assert [one.decision.value for one in second.answers] == ["reject"]
-
-
-async def proposed(capsys: pytest.CaptureFixture[str], *more: str) -> dict[str, Any]:
-    """Propose a run on staging, as the platform team."""
-    capsys.readouterr()
-    words = ("propose", "basic-pod-failure", "-e", "staging", "-d", "60s", "--by", ASKER, "-o", "json", *more)
-    assert await command(*words) == ExitCode.HELD
-    found: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return found
-
-
-async def state_of(capsys: pytest.CaptureFixture[str], name: str) -> str:
-    """The state of a proposal, by the command."""
-    capsys.readouterr()
-    assert await command("proposals", "show", name, "-o", "json") == ExitCode.HELD
-    return str(json.loads(capsys.readouterr().out)["state"])
-
-
-async def rejecting(run: str) -> int:
-    """Say no."""
-    return await command("approve", run, "--reject", "--by", "data-team")
-
-
-async def test_an_approved_proposal_lets_one_run_go_on_and_no_other(
-    demanding: Callable[..., None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    demanding("approval")
-    proposal = await proposed(capsys, "--reason", "monthly")
-    name = proposal["proposal"]
-    assert proposal["state"] == "proposed"
-    assert proposal["risk"]
-    assert await approving(ASKER)(name) == ExitCode.REFUSED
-    words = ("proposals", "approve", name, "--by", "data-team", "--confirm-checklist")
-    assert await command(*words) == ExitCode.HELD
-    assert await state_of(capsys, name) == "approved"
-    # Another duration is another run.
-    state, _ = await while_waiting(rejecting, duration="70s")
-    assert state.name == "Refused"
-    state, _ = await while_waiting()
-    assert state.name == "Held", state.message
-    async with Journal.open(load().database_url) as journal:
-        used = await Approvals(journal).of(name)
-        assert used is not None
-        assert used.closing is not None
-        events = await journal.events(used.closing.run or "")
-    asked = [event.message for event in events if event.kind == "approval"]
-    assert asked == [f"Approved ahead, by data-team: proposal {name}"]
-    assert await state_of(capsys, name) == "used"
-    state, _ = await while_waiting(rejecting)
-    assert state.name == "Refused"
-
-
-async def test_a_rule_that_came_after_a_proposal_was_approved_makes_it_worthless(
-    demanding: Callable[..., None], capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    demanding("approval")
-    proposal = await proposed(capsys)
-    assert await approving("data-team")(proposal["proposal"]) == ExitCode.HELD
-    file = tmp_path / "experiments" / "guardrails.yaml"
-    rule = "  - {service: api-gateway, faults: [pod-kill], environments: [staging]}"
-    file.write_text(file.read_text().replace("protected:\n", f"protected:\n{rule}\n"))
-    state, _ = await while_waiting(rejecting)
-    assert state.name == "Refused"
-    assert await state_of(capsys, proposal["proposal"]) == "approved"
-
-
-async def test_a_proposal_is_worth_nothing_before_its_time_and_after_it(
-    demanding: Callable[..., None], sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
-) -> None:
-    demanding("approval", valid="2m")
-    clock = RemoteClock(sandbox.env["GAMEDAY_CLOCK_URL"])
-    at = (clock.now() + timedelta(minutes=1)).isoformat()
-    proposal = await proposed(capsys, "--at", at)
-    assert await approving("data-team")(proposal["proposal"]) == ExitCode.HELD
-    state, _ = await while_waiting(rejecting)
-    assert state.name == "Refused"
-    await clock.sleep(timedelta(minutes=4))
-    assert await state_of(capsys, proposal["proposal"]) == "expired"
-    state, _ = await while_waiting(rejecting)
-    assert state.name == "Refused"
-    assert await approving("identity-team")(proposal["proposal"]) == ExitCode.USAGE
-
-
-async def test_only_whoever_proposed_withdraws_and_anybody_rejects(
-    demanding: Callable[..., None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    demanding("approval")
-    first, second = (await proposed(capsys))["proposal"], (await proposed(capsys))["proposal"]
-    assert await command("proposals", "withdraw", first, "--by", "data-team") == ExitCode.REFUSED
-    assert await command("proposals", "withdraw", first, "--by", ASKER) == ExitCode.HELD
-    assert await command("proposals", "reject", second, "--by", "data-team") == ExitCode.HELD
-    assert await state_of(capsys, first) == "withdrawn"
-    assert await state_of(capsys, second) == "rejected"
-    assert await approving("data-team")(first) == ExitCode.USAGE
-    assert await command("proposals", "list") == ExitCode.HELD
-    assert second in capsys.readouterr().out
 
 
 async def test_a_checklist_is_confirmed_by_whoever_runs_it(demanding: Callable[..., None]) -> None:
