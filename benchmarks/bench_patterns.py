@@ -29,7 +29,7 @@ from gameday.spec.platform import Measure
 
 _NAMES: Final[tuple[PatternName, ...]] = get_args(PatternName)
 _TUNING: Final = (*range(220), *range(10_000, 10_220))
-_HELD_OUT: Final = tuple(range(40_000, 40_240))
+_HELD_OUT: Final = tuple(range(50_000, 50_240))
 _FEW: Final = 60
 _PROCESSES: Final = 2
 _SURE: Final = (0.5, 0.7, 0.9, 1.01)

@@ -29,11 +29,14 @@ def bridged(rates: Mapping[str, SignalSeries], totals: Mapping[str, SignalSeries
 
 def _bridged(rate: SignalSeries, total: SignalSeries) -> SignalSeries:
     values = list(rate.values)
+    read = [(place, value) for place, value in enumerate(total.values) if value is not None]
     for first, after in _gaps(rate.values):
-        before, then = total.values[first - 1], total.values[after]
-        if before is None or then is None or not 0 <= then - before < math.inf:
+        # A rate outlives its counter by the time that it is taken over, and comes back later.
+        before = next(((place, value) for place, value in reversed(read) if place < first), None)
+        then = next(((place, value) for place, value in read if first <= place <= after), None)
+        if before is None or then is None or not 0 <= then[1] - before[1] < math.inf:
             continue
-        mean = (then - before) / ((after - first + 1) * rate.step.total_seconds())
+        mean = (then[1] - before[1]) / ((then[0] - before[0]) * rate.step.total_seconds())
         values[first:after] = [mean] * (after - first)
     return rate.model_copy(update={"values": tuple(values)})
 

@@ -29,6 +29,11 @@ def test_a_gap_has_the_mean_rate_by_which_the_counter_grew() -> None:
     assert filled([0, None, None, 1], [100, None, None, 160]) == [0, 4, 4, 1]
 
 
+def test_a_rate_outlives_its_counter_and_comes_back_later() -> None:
+    # The counter was read at the first and at the fifth place: 80 in 20 s.
+    assert filled([0, 0, None, None, None, 1], [100, None, None, None, 180, 185]) == [0, 0, 4, 4, 4, 1]
+
+
 def test_a_counter_that_stood_still_says_that_nothing_happened() -> None:
     assert filled([0, None, 0], [7, None, 7]) == [0, 0, 0]
 
