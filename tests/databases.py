@@ -11,6 +11,7 @@ import itertools
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -46,9 +47,62 @@ def _somebody() -> tuple[int, int] | None:
     pytest.skip("PostgreSQL does not run as root, and there is nobody else")
 
 
+class PostgreSQL:
+    """A PostgreSQL server of the tests' own, whose data stay while it is down."""
+
+    def __init__(self, home: Path, binaries: Path, as_somebody: dict[str, Any]) -> None:
+        """Keep the data in ``home``, which must be there and belong to whoever runs it."""
+        self._home, self._binaries, self._as_somebody = home, binaries, as_somebody
+        with socket.socket() as listening:
+            listening.bind(("127.0.0.1", 0))
+            self._port = int(listening.getsockname()[1])
+        init: list[str | Path] = [binaries / "initdb", "-D", home / "data", "-U", _USER]
+        init += ["--auth=trust", "--no-sync", "-E", "UTF8"]
+        subprocess.run(init, check=True, capture_output=True, cwd=home, **as_somebody)
+        self.start()
+
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        return f"127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Start it, on the same data as before; it answers when this returns."""
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": self._port,
+            "unix_socket_directories": self._home,
+            "fsync": "off",
+        }
+        command: list[str | Path] = [self._binaries / "postgres", "-D", self._home / "data"]
+        for name, value in settings.items():
+            command += ["-c", f"{name}={value}"]
+        with (self._home / "log").open("ab") as log:
+            self._server = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self._home,
+                start_new_session=True,
+                **self._as_somebody,
+            )
+        asking: list[str | Path] = [self._binaries / "pg_isready", "-q", "-t", "1"]
+        asking += ["-h", "127.0.0.1", "-p", str(self._port)]
+        for _ in range(120):
+            if subprocess.run(asking, check=False, capture_output=True).returncode == 0:
+                return
+            assert self._server.poll() is None, (self._home / "log").read_text()
+
+    def stop(self) -> None:
+        """End it, and every connection to it, at once; what was committed is kept."""
+        # Its own word for "now": every child ends with it, and the next start recovers.
+        self._server.send_signal(signal.SIGQUIT)
+        self._server.wait(30)
+
+
 @contextmanager
-def postgresql_server() -> Iterator[str]:
-    """A PostgreSQL server without a database; answers with its address."""
+def postgresql() -> Iterator[PostgreSQL]:
+    """A PostgreSQL server without a database."""
     binaries = _binaries()
     if binaries is None:
         pytest.skip("PostgreSQL's binaries are not installed")
@@ -58,55 +112,21 @@ def postgresql_server() -> Iterator[str]:
     if somebody:
         os.chown(home, *somebody)
     as_somebody: Any = {"user": somebody[0], "group": somebody[1], "extra_groups": []} if somebody else {}
-    data = home / "data"
-    init: list[str | Path] = [
-        binaries / "initdb",
-        "-D",
-        data,
-        "-U",
-        _USER,
-        "--auth=trust",
-        "--no-sync",
-        "-E",
-        "UTF8",
-    ]
-    subprocess.run(init, check=True, capture_output=True, cwd=home, **as_somebody)
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port = int(listening.getsockname()[1])
-    settings = {
-        "listen_addresses": "127.0.0.1",
-        "port": port,
-        "unix_socket_directories": home,
-        "fsync": "off",
-    }
-    command: list[str | Path] = [binaries / "postgres", "-D", data]
-    for name, value in settings.items():
-        command += ["-c", f"{name}={value}"]
-    with (home / "log").open("wb") as log:
-        server = subprocess.Popen(
-            command, stdout=log, stderr=subprocess.STDOUT, cwd=home, start_new_session=True, **as_somebody
-        )
     try:
-        waiting: list[str | Path] = [
-            binaries / "pg_isready",
-            "-q",
-            "-h",
-            "127.0.0.1",
-            "-p",
-            str(port),
-            "-t",
-            "1",
-        ]
-        for _ in range(120):
-            if subprocess.run(waiting, check=False, capture_output=True).returncode == 0:
-                break
-            assert server.poll() is None, (home / "log").read_text()
-        yield f"127.0.0.1:{port}"
+        server = PostgreSQL(home, binaries, as_somebody)
+        try:
+            yield server
+        finally:
+            server.stop()
     finally:
-        server.terminate()
-        server.wait(30)
         shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def postgresql_server() -> Iterator[str]:
+    """The same, for whoever needs its address alone."""
+    with postgresql() as server:
+        yield server.address
 
 
 def _address(server: str, name: str) -> str:

@@ -65,6 +65,9 @@ def make_engine(url: str) -> AsyncEngine:
             connect_args=_patience(url),
             # Every transaction here is ended by whoever began it; another rollback only costs time.
             pool_reset_on_return=None,
+            # A run may wait for people for an hour: a server that was restarted meanwhile, or a proxy that
+            # closed what was idle, must not look like a lost journal. A file needs no such question.
+            pool_pre_ping=sqlite_file(url) is None,
         )
     except (ArgumentError, InvalidRequestError, ImportError, ValueError) as error:
         raise UsageError(

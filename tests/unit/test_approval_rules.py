@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,9 +59,9 @@ def request(demand: str = "approval", needed: int = 1, **values: Any) -> Request
 
 
 @pytest.fixture
-async def approvals(tmp_path: Path) -> Any:
-    """The approvals of a journal of this test's own."""
-    async with Journal.open(f"sqlite+aiosqlite:///{tmp_path / 'journal.db'}") as journal:
+async def approvals(database: str) -> Any:
+    """The approvals of a journal of this test's own, in SQLite and in PostgreSQL."""
+    async with Journal.open(database) as journal:
         yield Approvals(journal)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from gameday.cli.main import run
 from gameday.errors import ExitCode
@@ -37,7 +38,13 @@ async def write(count: int = 5, *, by: str = "ann", **detail: Any) -> list[Entry
 
 
 @pytest.fixture
-def database(isolated: Path) -> Callable[[str], None]:
+def anywhere(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the trail once in SQLite and once in PostgreSQL."""
+    monkeypatch.setenv("GAMEDAY_DATABASE_URL", database)
+
+
+@pytest.fixture
+def owner(isolated: Path) -> Callable[[str], None]:
     """Change the database as its owner can: with the triggers gone."""
 
     def change(statement: str) -> None:
@@ -49,6 +56,7 @@ def database(isolated: Path) -> Callable[[str], None]:
     return change
 
 
+@pytest.mark.usefixtures("anywhere")
 async def test_an_entry_says_who_what_when_and_from_where() -> None:
     async with Journal.open(load().database_url) as journal:
         audit = Audit(journal, Place("host-1", "gameday 7"))
@@ -61,12 +69,14 @@ async def test_an_entry_says_who_what_when_and_from_where() -> None:
     assert read.at == AT
 
 
+@pytest.mark.usefixtures("anywhere")
 async def test_each_entry_holds_the_hash_of_the_one_before() -> None:
     entries = await write(3)
     assert [one.previous for one in entries] == ["", entries[0].hash, entries[1].hash]
     assert [one.hash for one in entries] == [digest(one.as_dict()) for one in entries]
 
 
+@pytest.mark.usefixtures("anywhere")
 async def test_many_writers_at_once_make_one_chain() -> None:
     async with Journal.open(load().database_url) as one, Journal.open(load().database_url) as other:
         trails = (Audit(one), Audit(other))
@@ -81,7 +91,8 @@ async def test_many_writers_at_once_make_one_chain() -> None:
     assert (chain.whole, chain.entries) == (True, 30)
 
 
-def test_many_processes_at_once_make_one_chain(isolated: Path) -> None:
+@pytest.mark.usefixtures("anywhere")
+def test_many_processes_at_once_make_one_chain() -> None:
     code = (
         "import asyncio; from datetime import datetime, UTC; from gameday.journal.audit import Audit;"
         "from gameday.journal.store import Journal; from gameday.settings import load\n"
@@ -128,6 +139,17 @@ async def test_the_database_itself_refuses_changes(statement: str, isolated: Pat
         connection.execute(statement)
 
 
+@pytest.mark.usefixtures("anywhere")
+@pytest.mark.parametrize("statement", ["UPDATE audit SET run = 'another'", "DELETE FROM audit"])
+async def test_the_database_refuses_changes_to_whoever_writes_the_journal(statement: str) -> None:
+    await write()
+    async with Journal.open(load().database_url) as journal:
+        with pytest.raises(JournalError, match="append-only"):
+            async with journal.transaction() as connection:
+                await connection.execute(text(statement))
+        assert (await Audit(journal).verify()).entries == 5
+
+
 @pytest.mark.parametrize(
     ("statement", "first"),
     [
@@ -144,22 +166,22 @@ async def test_the_database_itself_refuses_changes(statement: str, isolated: Pat
     ],
 )
 async def test_whoever_changes_it_all_the_same_is_found_out_and_the_first_entry_named(
-    statement: str, first: int, database: Callable[[str], None], capsys: Capture
+    statement: str, first: int, owner: Callable[[str], None], capsys: Capture
 ) -> None:
     await write()
-    database(statement)
+    owner(statement)
     assert await asyncio.to_thread(run, ["audit", "verify", "-o", "json"]) == ExitCode.DISPROVED
     told = json.loads(capsys.readouterr().out)
     assert (told["whole"], told["firstBroken"]) == (False, first)
 
 
 async def test_entries_taken_off_the_end_are_missed_where_the_last_hash_was_noted(
-    database: Callable[[str], None], capsys: Capture
+    owner: Callable[[str], None], capsys: Capture
 ) -> None:
     last = (await write())[-1].hash
     assert await asyncio.to_thread(run, ["audit", "verify", "--expect", last]) == ExitCode.HELD
     assert f"Last hash: {last}" in capsys.readouterr().out
-    database("DELETE FROM audit WHERE number = 5")
+    owner("DELETE FROM audit WHERE number = 5")
     assert await asyncio.to_thread(run, ["audit", "verify"]) == ExitCode.HELD
     assert await asyncio.to_thread(run, ["audit", "verify", "--expect", last]) == ExitCode.DISPROVED
     assert "the trail was cut after entry 4" in capsys.readouterr().out
