@@ -33,7 +33,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgreSQL]:
 
 async def carried_out(act: Callable[[], None]) -> State[Any]:
     """Carry a run out, and ``act`` when the first fault is in."""
-    acted = []
+    acted: list[Event] = []
 
     def hear(event: Event) -> None:
         if event.kind == "injected" and not acted:
