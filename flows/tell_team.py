@@ -29,6 +29,7 @@ async def tell_team(
     what: Annotated[str, Field(min_length=3)],
     todo: str = "",
     environment: str = "staging",
+    only_unbegun: bool = False,
 ) -> State[Any]:
     """Tell an environment's channel of a flow run.
 
@@ -37,6 +38,7 @@ async def tell_team(
         what: What is wrong with it.
         todo: What somebody should do.
         environment: An environment of platform.yaml; that of the flow run counts, where it has one.
+        only_unbegun: Tell nobody if the run has begun by now: this one may have waited for a worker, too.
     """
     settings = load()
     try:
@@ -44,6 +46,10 @@ async def tell_team(
             found = await client.read_flow_run(UUID(flow_run))
     except (ValueError, ObjectNotFound):
         raise UsageError(f"Prefect knows no flow run {flow_run!r}") from None
+    if only_unbegun and (
+        found.start_time is not None or (found.state is not None and found.state.is_final())
+    ):
+        return Completed(name="No need", message=f"{found.name} has begun, or is over, by now")
     where = Catalogue(settings.experiments).platform.environment(
         str(found.parameters.get("environment", environment))
     )

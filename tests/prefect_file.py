@@ -22,6 +22,7 @@ class Strict(BaseModel):
 
 class WorkPool(Strict):
     name: str
+    work_queue_name: str | None = None
     job_variables: dict[str, Any] = {}
 
 

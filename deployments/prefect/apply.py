@@ -27,6 +27,8 @@ from gameday.errors import DeclarationError, GamedayError, OutsideError, Unreach
 
 PROCESSES: Final = "chaos-processes"
 KUBERNETES: Final = "chaos-kubernetes"
+SAFETY: Final = "safety"
+"""The queue of either pool that goes before everything else."""
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 _YAML: Final = YAML(typ="safe")
@@ -62,7 +64,18 @@ async def _pools(client: PrefectClient) -> list[str]:
     for name, (kind, template) in templates.items():
         pool = WorkPoolCreate(name=name, type=kind, base_job_template=template or {})
         await client.create_work_pool(pool, overwrite=True)
+        await _safety_first(client, name)
     return [f"Work pool {name} ({kind})" for name, (kind, _) in templates.items()]
+
+
+async def _safety_first(client: PrefectClient, pool: str) -> None:
+    """Have the queue of what ends faults served before the pool's others."""
+    try:
+        queue = await client.read_work_queue_by_name(SAFETY, pool)
+    except ObjectNotFound:
+        await client.create_work_queue(SAFETY, priority=1, work_pool_name=pool)
+    else:
+        await client.update_work_queue(queue.id, priority=1)
 
 
 def job_template() -> dict[str, Any]:
@@ -80,6 +93,7 @@ def prefect_file(pool: str, directory: str) -> dict[str, Any]:
     for deployment in file["deployments"]:
         stops = deployment["name"] in _MAY_STOP
         deployment["work_pool"] = {
+            **deployment["work_pool"],
             "name": pool,
             "job_variables": {"service_account_name": _STOPPER} if stops else {},
         }

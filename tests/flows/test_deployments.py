@@ -12,6 +12,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.flow_engine import run_flow_async
 from prefect.flows import load_flow_from_flow_run
 
+from deployments.prefect.apply import KUBERNETES, PROCESSES, SAFETY
 from gameday.journal.store import Journal, Verdict
 from gameday.settings import load
 from sandbox.process.launch import Sandbox
@@ -107,6 +108,26 @@ async def test_prefect_keeps_every_schedule_with_its_timezone() -> None:
             assert set(kept) == {schedule.slug for schedule in one.schedules}
             assert all(getattr(schedule, "timezone", None) == "UTC" for schedule in kept.values())
             assert (found.tags, found.description) == (one.tags, one.description)
+
+
+@pytest.mark.usefixtures("deployed")
+@pytest.mark.parametrize("pool", [PROCESSES, KUBERNETES])
+async def test_a_stop_goes_before_experiments_that_wait_for_a_free_place(pool: str) -> None:
+    async with get_client() as client:
+        first = await client.read_work_queue_by_name(SAFETY, pool)
+        others = await client.read_work_queue_by_name("default", pool)
+    assert first.priority == 1
+    assert others.priority is not None
+    assert others.priority > 1
+
+
+@pytest.mark.usefixtures("deployed", "sandbox")
+async def test_of_a_run_that_was_late_nobody_is_told_once_it_has_begun() -> None:
+    run = await started("by-hand", "run-by-hand", **BY_HAND, experiment="basic-pod-failure", dry_run=True)
+    given = {"flow_run": str(run.id), "what": "has not begun", "only_unbegun": True}
+    assert (await carried_out(await started("tell-team", "tell-team", **given))).name == "Told"
+    await carried_out(run)
+    assert (await carried_out(await started("tell-team", "tell-team", **given))).name == "No need"
 
 
 @pytest.mark.usefixtures("deployed")

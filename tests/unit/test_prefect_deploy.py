@@ -15,6 +15,7 @@ from prefect.utilities.templating import apply_values
 from deployments.prefect.apply import (
     KUBERNETES,
     PROCESSES,
+    SAFETY,
     declared_automations,
     job_template,
     prefect_file,
@@ -26,7 +27,7 @@ DEPLOYMENTS = {f"{one.flow.name}/{one.name}": one for one in declared().deployme
 AUTOMATIONS = {str(one["name"]): one for one in declared_automations()}
 # States that Prefect gives, by name, and ours.
 OURS = {one.value.capitalize() for one in Verdict}
-STATES = {"Running", "Late", "Crashed", "Cancelled", "Failed", "Dry run", *OURS}
+STATES = {"Running", "Late", "Pending", "Crashed", "Cancelled", "Failed", "Dry run", *OURS}
 
 
 @pytest.fixture
@@ -85,6 +86,17 @@ def test_a_run_in_the_cluster_may_do_no_more_than_it_must(job: dict[str, Any]) -
     (step,) = in_cluster.pop("pull")
     assert step == {"prefect.deployments.steps.set_working_directory": {"directory": "/app"}}
     assert PrefectFile.model_validate(in_cluster).name == "pyairtable-chaos"
+
+
+@pytest.mark.parametrize("pool", [PROCESSES, KUBERNETES])
+def test_what_keeps_people_safe_waits_behind_no_experiment(pool: str) -> None:
+    queues = {
+        one["name"]: one["work_pool"].get("work_queue_name")
+        for one in prefect_file(pool, "/app")["deployments"]
+    }
+    safety = {one.name for one in declared().deployments if "safety" in one.tags}
+    assert "emergency-stop" in safety
+    assert {name for name, queue in queues.items() if queue == SAFETY} == safety
 
 
 @pytest.mark.parametrize("name", AUTOMATIONS)
