@@ -11,7 +11,7 @@ from prefect import flow
 
 from gameday.journal.store import Verdict
 from gameday.run.observe import Halt
-from tasks import approval, conclusion, execution, preparation, progress
+from tasks import approval, conclusion, execution, preparation
 from tasks.active import ActiveRun, active
 
 
@@ -40,16 +40,15 @@ async def execute(run: str) -> Halt | None:
     """Stage after stage: inject, watch, end, settle; answers early where the run must not go on."""
     current = active(run)
     await current.run.tell("phase", "Execution")
-    async with progress.shown(current):
-        try:
-            halt = await _stages(current)
-            if halt is not None and halt.verdict is not Verdict.DISPROVED:
-                # Whatever else it is, the platform has enough to bear.
-                await current.load.stop()
-            return halt
-        finally:
-            # Here, not after the subflow: where Prefect's server is gone, its end takes a minute.
-            await current.end_everything()
+    try:
+        halt = await _stages(current)
+        if halt is not None and halt.verdict is not Verdict.DISPROVED:
+            # Whatever else it is, the platform has enough to bear.
+            await current.load.stop()
+        return halt
+    finally:
+        # Here, not after the subflow: where Prefect's server is gone, its end takes a minute.
+        await current.end_everything()
 
 
 async def _stages(current: ActiveRun) -> Halt | None:

@@ -53,6 +53,7 @@ from gameday.typed import one_line
 from tasks.active import ActiveRun, activated
 from tasks.board import Board
 from tasks.listening import listeners
+from tasks.progress import Picture, show_report
 from tasks.suite import active_suite
 
 # How the wish to end reaches a flow: its task is cancelled, Ctrl-C, SIGTERM by way of Prefect, and an
@@ -242,6 +243,9 @@ class _Carrying:
         await pre_experiment(self.run.id)
         await watchdog.ready()
         await self.run.account(Action.RUN_STARTED, digest=self.run.plan.digest)
+        # Before the next phase begins, not beside it: Prefect on SQLite refuses what comes at once.
+        self.current.picture = Picture(self.run, self.current.board)
+        await self.current.picture.begin()
         watchdog.faults_follow()
         async with self.current.alerts.kept():
             try:
@@ -259,6 +263,10 @@ class _Carrying:
             for left in await run.leases.release():
                 await run.tell("warning", left)
         await self._report()
+        if self.current.picture is not None:
+            await self.current.picture.close()
+        if self.current.report is not None:
+            await show_report(run.id, self.current.report.data)
 
     async def _report(self) -> None:
         """Write the report of a run that ended before its last step would have."""
@@ -266,7 +274,7 @@ class _Carrying:
         if run.findings.reported or run.dry:
             return
         try:
-            await publish(run, self.settings.reports_dir)
+            self.current.report = await publish(run, self.settings.reports_dir)
         except GamedayError as error:
             await run.tell("warning", error.message)
 

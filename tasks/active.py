@@ -17,6 +17,7 @@ from gameday.monitor.judge import Judge
 from gameday.monitor.probes import Probes
 from gameday.monitor.sampler import Sampler
 from gameday.plan.model import Plan, PlannedStage
+from gameday.report.publish import Published
 from gameday.run.alerts import AlertWatch
 from gameday.run.approval import Gate
 from gameday.run.context import Run, Session
@@ -30,6 +31,7 @@ from gameday.safety.lease import Target
 from gameday.safety.shield import shielded
 from gameday.safety.watchdog import Watchdog
 from tasks.board import Board
+from tasks.progress import Picture
 
 
 @dataclass
@@ -49,6 +51,8 @@ class ActiveRun:
     checks: Sequence[Check] = ()  # what the health check found
     gate: Gate | None = None
     board: Board = field(default_factory=Board)
+    picture: Picture | None = None
+    report: Published | None = None
     plan_again: Callable[[], Awaitable[Plan]] | None = None
 
     @classmethod

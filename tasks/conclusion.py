@@ -6,11 +6,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from prefect import task
-from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from gameday.errors import GamedayError
-from gameday.report.markdown import render
 from gameday.report.publish import publish
 from gameday.run import comeback, gradual, recovery, verdict
 from gameday.run.analyse import analyse, in_short
@@ -84,10 +82,8 @@ async def analyse_run(run: str) -> None:
 
 @task(name="report", task_run_name="report of {run}", cache_policy=NO_CACHE)
 async def write_report(run: str, directory: Path) -> None:
-    """Write the report from the journal, and show it in Prefect."""
+    """Write the report from the journal."""
     current = active(run)
-    published = await publish(current.run, directory)
-    current.announcer.files = tuple(path for path in (published.picture, published.page) if path is not None)
-    await acreate_markdown_artifact(
-        markdown=render(published.data), key="run-report", description=f"Report of {run}"
-    )
+    current.report = await publish(current.run, directory)
+    files = (current.report.picture, current.report.page)
+    current.announcer.files = tuple(path for path in files if path is not None)

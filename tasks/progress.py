@@ -1,15 +1,14 @@
 """Why: the Prefect UI shows how far a run is, but a lost Prefect server must not slow its monitoring.
 
 Keeps one progress artifact up to date from a task of its own, and beside it a page that says what is
-injected where and how each signal stands. An update that fails or hangs is given up: nothing waits for it.
+injected where and how each signal stands; at the end it shows the report. All of it belongs to the run's
+own flow run, whose page shows nothing of its subflows. What fails or hangs is given up: nothing waits for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import UUID
 
@@ -22,7 +21,10 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 
 from gameday.background import background
-from tasks.active import ActiveRun
+from gameday.report.data import ReportData
+from gameday.report.markdown import render
+from gameday.run.context import Run
+from tasks.board import Board
 
 _logger = logging.getLogger(__name__)
 _CALL_TIMEOUT_S = 3.0
@@ -30,34 +32,33 @@ _EVERY_S = 2.0
 _LEAST_STEP = 2.0  # percent
 
 
-@asynccontextmanager
-async def shown(current: ActiveRun) -> AsyncIterator[None]:
-    """Show the progress of the execution meanwhile, and how far it came at its end."""
-    picture = _Picture(current)
-    worker = background(picture.keep(), name="progress")
+async def show_report(run: str, report: ReportData) -> None:
+    """Show the report on the page of the flow run that calls this. One that fails or hangs is given up."""
     try:
-        yield
-    finally:
-        worker.cancel()
-        await asyncio.wait({worker}, timeout=1.0)
-    await picture.update()
-    await picture.turn_page()
+        await asyncio.wait_for(
+            acreate_markdown_artifact(render(report), key="run-report", description=f"Report of {run}"),
+            _CALL_TIMEOUT_S,
+        )
+    except Exception as error:
+        _logger.warning("The report is not shown in Prefect: %r", error)
 
 
-class _Picture:
-    """The progress artifact of one execution."""
+class Picture:
+    """What Prefect shows of one run, from its first fault to its verdict."""
 
-    def __init__(self, current: ActiveRun) -> None:
-        self._run = current.run
-        self._began = current.run.now()
+    def __init__(self, run: Run, board: Board) -> None:
+        """Show ``run`` with what ``board`` has heard of it; the progress counts from now."""
+        self._run = run
+        self._board = board
+        self._began = run.now()
         self._artifact: UUID | None = None
         self._told = 0.0
-        self._board = current.board
         self._page: UUID | None = None
         self._shown = ""
+        self._keeper: asyncio.Task[None] | None = None
 
-    async def keep(self) -> None:
-        """Make the artifact and keep it up to date until cancelled."""
+    async def begin(self) -> None:
+        """Show it from now on, beside everything else. Takes some seconds at most, whatever Prefect does."""
         try:
             self._artifact = await asyncio.wait_for(
                 acreate_progress_artifact(
@@ -74,15 +75,28 @@ class _Picture:
             )
         except Exception as error:
             _logger.warning("The progress is not shown: %r", error)
-            return
-        while self._told < 100.0:
+        else:
+            self._keeper = background(self._keep(), name="progress")
+
+    async def close(self) -> None:
+        """Show how it ended, and nothing more. Takes some seconds at most, whatever Prefect does."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait({self._keeper}, timeout=1.0)
+        self._board.close(proved=not self._run.findings.left_behind)
+        await self._update()
+        await self._turn_page()
+
+    async def _keep(self) -> None:
+        """Keep the artifacts up to date until cancelled."""
+        while True:
             # Real time: it is for eyes, and must not drive a rehearsal's clock.
             await asyncio.sleep(_EVERY_S)
             if self._percent() - self._told >= _LEAST_STEP:
-                await self.update()
-            await self.turn_page()
+                await self._update()
+            await self._turn_page()
 
-    async def update(self) -> None:
+    async def _update(self) -> None:
         """Show how far it is now. One that fails or hangs is given up."""
         if self._artifact is None:
             return
@@ -94,7 +108,7 @@ class _Picture:
         except Exception as error:
             _logger.warning("The progress is not up to date: %r", error)
 
-    async def turn_page(self) -> None:
+    async def _turn_page(self) -> None:
         """Show what is new since. One that fails or hangs is given up."""
         page = self._board.markdown()
         if self._page is None or page == self._shown:

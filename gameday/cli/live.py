@@ -5,7 +5,6 @@ Turns the events of a journal into lines. Knows nothing of how they got here.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ from rich.text import Text
 
 from gameday.cli.output import HARMLESS, local_time
 from gameday.journal.store import Event, Verdict
+from gameday.monitor.judge import figure
 from gameday.run.notices import mark
 
 _STATE_STYLES: Final = {
@@ -35,7 +35,6 @@ _KIND_STYLES: Final = {
     "message": "dim",
     "verdict": "bold",
 }
-_UNITS: Final = {"": "", "ratio": "", "requests/s": "/s"}
 
 _INDENT: Final = " " * 10
 _STAGE_WIDTH: Final = 24
@@ -103,7 +102,7 @@ class Follower:
 
 def _signal(one: Mapping[str, Any], *, where: bool) -> Text:
     state = one["state"]
-    value = "unknown" if one["value"] is None else _figure(one["value"], one.get("unit", ""))
+    value = "unknown" if one["value"] is None else figure(one["value"], one.get("unit", ""))
     text = Text(f"{one['signal']} {value}", style=_STATE_STYLES.get(state, ""))
     service = f" {one['service']}" if one["service"] and where else ""
     limit = f" ({one['limit']})" if one["limit"] else ""
@@ -113,15 +112,6 @@ def _signal(one: Mapping[str, Any], *, where: bool) -> Text:
     if state in _STATE_WORDS:
         line.append(f" {_STATE_WORDS[state]}", style=_STATE_STYLES[state])
     return line
-
-
-def _figure(value: float | str, unit: str) -> str:
-    number = float(value)  # out of the journal, infinite ones come as text
-    if math.isinf(number):
-        return f"{number:+}"
-    # ``g`` alone would write 1234 as 1.23e+03.
-    figure = f"{number:.0f}" if abs(number) >= 1000 else f"{number:.3g}"
-    return figure + _UNITS.get(unit, f" {unit}")
 
 
 def _joined(head: Text, parts: Sequence[Text]) -> Text:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
 
 from gameday.monitor.watch import Watch
 from gameday.spec.base import Comparison, format_duration
@@ -49,6 +50,19 @@ class Reading:
         if self.value is None:
             return f"unknown ({self.unknown})"
         return f"{self.value:+}" if math.isinf(self.value) else f"{self.value:.3g}"
+
+
+_UNITS: Final = {"": "", "ratio": "", "requests/s": "/s"}
+
+
+def figure(value: float | str, unit: str) -> str:
+    """A value with its unit, as people read it; out of the journal, infinite ones come as text."""
+    number = float(value)
+    if math.isinf(number):
+        return f"{number:+}"
+    # ``g`` alone would write 1234 as 1.23e+03.
+    digits = f"{number:.0f}" if abs(number) >= 1000 else f"{number:.3g}"
+    return digits + _UNITS.get(unit, f" {unit}")
 
 
 @dataclass(frozen=True, slots=True)

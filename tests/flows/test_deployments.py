@@ -128,6 +128,7 @@ async def test_of_a_run_that_was_late_nobody_is_told_once_it_has_begun() -> None
     assert (await carried_out(await started("tell-team", "tell-team", **given))).name == "Told"
     await carried_out(run)
     assert (await carried_out(await started("tell-team", "tell-team", **given))).name == "No need"
+    gc.collect()
 
 
 @pytest.mark.usefixtures("deployed")

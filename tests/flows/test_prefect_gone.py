@@ -47,7 +47,7 @@ async def test_a_run_that_loses_prefect_leaves_no_fault_and_says_so(
     # Stages that had begun in it go on: tasks need no server. A phase cannot begin without.
     assert len([event for event in events if event.kind == "ended"]) == stages
     if phase == "Post-experiment":
-        # The verdict was drawn before the first call that needs the server: the report's.
+        # The verdict was drawn before the first call that needs the server: the phase's end.
         assert record.verdict is Verdict.HELD
     else:
         assert record.verdict is Verdict.ERROR

@@ -130,8 +130,12 @@ async def test_the_run_is_a_readable_timeline_in_prefect(sandbox: Sandbox) -> No
     names = {one.name for one in tasks}
     assert {"inject kill-auth-service", "monitor kill-auth-service", "end kill-auth-service"} <= names
     record, _ = await recorded()
-    own = [one for one in artifacts if record.run in (one.description or "")]
-    assert {"run-report", "run-progress"} <= {one.key for one in own}
+    own = {one.key: one for one in artifacts if record.run in (one.description or "")}
+    assert {"run-report", "run-progress", "run-watch"} <= set(own)
+    # On the run's own page, not on that of its middle part; and at the end it tells the end.
+    assert {one.flow_run_id for one in own.values()} == {flow_run_id}
+    assert "it is over. **Held: " in str(own["run-watch"].data)
+    assert "## Injected now\n\nNothing." in str(own["run-watch"].data)
 
 
 async def test_a_dry_run_asks_everything_and_touches_nothing(sandbox: Sandbox) -> None:
