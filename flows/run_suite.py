@@ -33,6 +33,7 @@ from gameday.run.context import Listener, Requested, Session
 from gameday.run.ending import end_faults_in
 from gameday.run.session import open_session
 from gameday.run.suite import Interval, Outcome, SuiteRun, goes_on, parts, pause
+from gameday.run.suite_notices import SuiteNotices
 from gameday.safety.called_off import Caller
 from gameday.safety.lease import RENEW_EVERY, RunLeases
 from gameday.safety.shield import shielded
@@ -117,6 +118,7 @@ class _Carrying:
     parts: Sequence[Part]
     session: Session
     leases: RunLeases
+    notices: SuiteNotices
     hears: Sequence[Listener]
     reports_dir: Path
     dry: bool
@@ -152,7 +154,8 @@ class _Carrying:
             lambda words, bad: tell("health", words, bad=list(bad)),
         )
         active = ActiveSuite(going, requested, session.clock, interval)
-        return cls(active, chosen, session, leases, hears, reports_dir, dry)
+        notices = SuiteNotices(going, chosen, session.messenger, where.channel, tell)
+        return cls(active, chosen, session, leases, notices, hears, reports_dir, dry)
 
     @property
     def going(self) -> SuiteRun:
@@ -171,6 +174,8 @@ class _Carrying:
         )
         try:
             async with self._called_off_by_its_lease():
+                if not self.dry:
+                    await self.notices.begins()
                 await self._one_after_another()
         except StoppedError as error:
             going.end(Verdict.STOPPED, error.message)
@@ -220,6 +225,8 @@ class _Carrying:
             name = part.experiment.name
             await self.tell("suite", f"Experiment {number} of {len(self.parts)}: {name}")
             outcome = await self._run(part)
+            if not self.dry:
+                await self.notices.goes_on()
             if not self.dry and not goes_on(outcome.verdict or Verdict.ERROR, self.going.suite.on_failure):
                 return
             before = part
@@ -289,6 +296,7 @@ class _Carrying:
         )
         if self.dry:
             return
+        await self.notices.ends()
         try:
             path = write(going, self.reports_dir)
         except GamedayError as error:

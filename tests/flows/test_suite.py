@@ -56,6 +56,12 @@ async def recorded(suite: str = "") -> list[RunRow]:
         return await History(journal).rows(Wanted(suite=suite))
 
 
+def posts(sandbox: Sandbox) -> list[str]:
+    """What stands in the sandbox's Slack, in the order in which it was begun."""
+    answer = httpx.get(f"{sandbox.url}/control/slack/messages", trust_env=False).json()
+    return [message["text"] for message in answer]
+
+
 def report() -> str:
     """The suite's report."""
     (path,) = load().reports_dir.glob("*-both-*.md")
@@ -88,6 +94,9 @@ async def test_a_suite_holds_where_each_run_held_and_every_run_is_a_whole_one(
     async with get_client() as client:
         artifacts = await client.read_artifacts()
     assert [one.key for one in artifacts if outcome["suite"] in (one.description or "")] == ["suite-report"]
+    first, *_ = posts(sandbox)
+    assert "both on staging: ✓ held" in first, "one message, edited as the suite goes on"
+    assert "✓ first: held\n✓ second: held" in first
     assert await live_faults() == []
 
 
@@ -104,6 +113,10 @@ async def test_after_one_that_is_disproved_the_suite_does_as_it_says_and_is_disp
     assert (state.message or "").startswith("first disproved (NobodyHasThisAlert")
     assert ("not tried: second" in (state.message or "")) == (on_failure == "stop")
     assert ("| second | not tried | - | - |" in report()) == (on_failure == "stop")
+    said = posts(sandbox)
+    assert "both on staging: ✗ disproved" in said[0]
+    assert ("· second" in said[0]) == (on_failure == "stop")
+    assert said[-1].startswith("✗ first disproved")
 
 
 async def test_a_platform_that_is_not_well_in_between_ends_the_suite(
