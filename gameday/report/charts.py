@@ -108,7 +108,8 @@ def _figure(chart: Chart, size: tuple[float, float]) -> Figure:
         values += [value for value in line if not math.isnan(value)]
     _mark_stages(axes, chart.stages)
     if chart.band is not None:
-        words = f"usual at {chart.band_of}" if chart.band_of else "usual"
+        # On two lines: a long name does not fit beside the chart otherwise.
+        words = f"usual at\n{chart.band_of}" if chart.band_of else "usual"
         axes.axhspan(*chart.band, color=_BAND, alpha=0.12, linewidth=0, label=words)
     far = _mark_limits(axes, chart.limits, values)
     title = " · ".join([f"{chart.title}{f' ({chart.unit})' if chart.unit else ''}", *far])
@@ -163,16 +164,18 @@ def _mark_limits(axes: Axes, limits: dict[str, Comparison], values: Sequence[flo
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     height = max(high - low, abs(high) * 0.1, 1e-9)
     far: list[str] = []
-    same: dict[str, tuple[Comparison, list[str]]] = {}
+    # One line of the chart where several limits have one value, and each by its own words.
+    same: dict[float, dict[str, list[str]]] = {}
     for name, limit in limits.items():
-        same.setdefault(f"{limit.value:g}", (limit, []))[1].append(name)
-    for limit, names in same.values():
-        name = ", ".join(names)
-        if low - _NEAR * height <= limit.value <= high + _NEAR * height:
-            axes.axhline(limit.value, linestyle=_LIMITS.get(names[0], ":"), color="#AA0000", linewidth=0.9)
+        same.setdefault(limit.value, {}).setdefault(str(limit), []).append(name)
+    for value, named in same.items():
+        words = ", ".join(f"{', '.join(names)} {limit}" for limit, names in named.items())
+        first = next(iter(named.values()))[0]
+        if low - _NEAR * height <= value <= high + _NEAR * height:
+            axes.axhline(value, linestyle=_LIMITS.get(first, ":"), color="#AA0000", linewidth=0.9)
             axes.annotate(
-                f"{name} {limit}",
-                (1, limit.value),
+                words,
+                (1, value),
                 xycoords=("axes fraction", "data"),
                 xytext=(-2, 2),
                 textcoords="offset points",
@@ -181,5 +184,5 @@ def _mark_limits(axes: Axes, limits: dict[str, Comparison], values: Sequence[flo
                 color="#AA0000",
             )
         else:
-            far.append(f"{name} {limit}")
+            far.append(words)
     return far
