@@ -206,11 +206,11 @@ class _Carrying:
                 why = f"Prefect's server does not answer any more ({error})"
                 await run.conclude(Verdict.ERROR, (why,), hint="Is it up? The run can be started anew.")
                 raise
-            except INTERRUPTIONS:
-                await run.conclude(Verdict.STOPPED, ("cancelled, or the process was told to end",))
-                raise
             except BaseException as error:
-                await run.conclude(Verdict.ERROR, (f"{type(error).__name__}: {error}",))
+                if isinstance(error, INTERRUPTIONS) or termination.lies_behind(error):
+                    await run.conclude(Verdict.STOPPED, ("cancelled, or the process was told to end",))
+                else:
+                    await run.conclude(Verdict.ERROR, (f"{type(error).__name__}: {error}",))
                 raise
             finally:
                 if run.findings.verdict is not None:

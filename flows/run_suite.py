@@ -181,11 +181,11 @@ class _Carrying:
             going.end(Verdict.STOPPED, error.message)
         except GamedayError as error:
             going.end(Verdict.ERROR, error.message)
-        except INTERRUPTIONS:
-            going.end(Verdict.STOPPED, "cancelled, or the process was told to end")
-            raise
         except BaseException as error:
-            going.end(Verdict.ERROR, f"{type(error).__name__}: {error}")
+            if isinstance(error, INTERRUPTIONS) or termination.lies_behind(error):
+                going.end(Verdict.STOPPED, "cancelled, or the process was told to end")
+            else:
+                going.end(Verdict.ERROR, f"{type(error).__name__}: {error}")
             raise
         finally:
             await shielded(self._conclude())

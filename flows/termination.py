@@ -15,6 +15,19 @@ from typing import Any
 from prefect.exceptions import TerminationSignal
 
 
+def lies_behind(error: BaseException | None) -> bool:
+    """Whether ``error`` was raised while somebody's wish to end the process was being dealt with.
+
+    Where that strikes between two lines of Prefect's engine, the engine trips over what it had not set
+    up yet, and raises something of its own.
+    """
+    while error is not None:
+        if isinstance(error, TerminationSignal | KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 @contextmanager
 def heeded() -> Iterator[None]:
     """Cancel the current task where a termination strikes elsewhere in its event loop meanwhile."""

@@ -6,9 +6,11 @@ Each step's own function is made to raise once, one after another; all the rest 
 from __future__ import annotations
 
 import importlib
+import signal
 from typing import Any, NoReturn
 
 import pytest
+from prefect.exceptions import TerminationSignal
 
 from flows.run_experiment import run_experiment
 from gameday.journal.store import Journal, Verdict
@@ -78,3 +80,21 @@ async def test_a_step_that_breaks_leaves_no_fault(
         assert record.verdict is Verdict.ERROR
         assert f"{step} broke" in (record.summary or "")
     assert any(event.kind == "verdict" for event in events)
+
+
+async def test_whatever_an_engine_that_is_told_to_end_trips_over_the_run_was_stopped(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told_to_end(*_: object, **__: object) -> NoReturn:
+        try:
+            raise TerminationSignal(signal.SIGTERM)
+        finally:
+            raise ValueError("Task run is not set")
+
+    owner, name = _owner("gameday.run.inject._prove_injected")
+    monkeypatch.setattr(owner, name, told_to_end)
+    await run_experiment("basic-pod-failure", "staging", duration="90s", return_state=True)
+    assert await live_faults() == []
+    async with Journal.open(load().database_url) as journal:
+        (record,) = await journal.latest(1)
+    assert (record.verdict, record.summary) == (Verdict.STOPPED, "cancelled, or the process was told to end")

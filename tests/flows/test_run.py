@@ -84,7 +84,7 @@ async def test_a_platform_that_absorbs_the_loss_of_pods_is_held_and_nothing_is_l
         assert set(event.data) <= set(known.data), f"{event.kind}: docs/reference/events.md lacks a key"
     assert record.report is not None
     report = Path(record.report).with_suffix(".md").read_text(encoding="utf-8")
-    assert "# basic-pod-failure on staging: held" in report
+    assert "# basic-pod-failure on staging (sandbox): held" in report
     assert "Alert ReplicaMissing of api-gateway fired" in report
     assert any(record.run in text for text in told(sandbox))
     async with Journal.open(load().database_url) as journal:

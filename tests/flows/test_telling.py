@@ -77,8 +77,8 @@ async def test_a_week_without_anything_is_quiet_and_one_with_is_told(sandbox: Sa
     assert await weekly_summary("dev") is False
     now = clock(load()).now()
     async with Journal.open(load().database_url) as journal:
-        await an_ended_run(journal, "run-a", now - DAY, Verdict.DISPROVED, environment="dev")
-        await an_ended_run(journal, "run-b", now - 30 * DAY, environment="dev")
+        await an_ended_run(journal, "run-a", now - DAY, Verdict.DISPROVED, environment="dev", sandbox=True)
+        await an_ended_run(journal, "run-b", now - 30 * DAY, environment="dev", sandbox=True)
     assert await weekly_summary("dev") is True
     (told,) = posted(sandbox, "#chaos-dev")
     assert "1 runs: 1 disproved." in told["text"]
