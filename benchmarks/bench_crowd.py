@@ -17,8 +17,7 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -27,12 +26,12 @@ from typing import Any
 import pytest
 import yaml
 
+from benchmarks.clusters import CATALOGUE, KUBECONFIG, clusters, environment
 from benchmarks.measuring import NotMeasuredError, head, run, say, table
-from benchmarks.surroundings import Box, clean_environment, prefect_server, sandbox
+from benchmarks.surroundings import clean_environment, prefect_server
 from flows.run_experiment import run_experiment
 from gameday.journal.store import Journal
 from gameday.settings import load
-from gameday.spec.catalogue import GUARDRAILS_FILE, PLATFORM_FILE, default_directory
 from tests.databases import new_database, postgresql_server
 
 _MANY, _QUICK = 100, 5
@@ -47,7 +46,6 @@ name: {_NAME}
 title: One of many
 hypothesis: Users notice nothing.
 category: basic
-environments: [ENVIRONMENTS]
 owner: platform-team
 baseline: 1m
 steadyState:
@@ -64,86 +62,13 @@ recovery: {{timeout: 3m, stableFor: 10s}}
 """
 
 
-def _environment(number: int) -> str:
-    return f"crowd-{number:03}"
-
-
-def _as_in_staging(node: Any, others: Sequence[str]) -> Any:
-    """The guardrails with ``others`` wherever they speak of staging."""
-    if isinstance(node, list):
-        more = others if "staging" in node else []
-        return [*(_as_in_staging(one, others) for one in node), *more]
-    if isinstance(node, dict):
-        found = {key: _as_in_staging(value, others) for key, value in node.items()}
-        return found | (dict.fromkeys(others, found["staging"]) if "staging" in found else {})
-    return node
-
-
-def catalogue(directory: Path, many: int, urls: Sequence[str] = ()) -> Path:
-    """A catalogue whose platform has an environment, and so a cluster, for each experiment."""
-    directory.mkdir(exist_ok=True)
-    shipped = default_directory()
-    rules = yaml.safe_load((shipped / GUARDRAILS_FILE).read_text(encoding="utf-8"))
-    allowed = _as_in_staging(rules, [_environment(number) for number in range(many)])
-    (directory / GUARDRAILS_FILE).write_text(json.dumps(allowed), encoding="utf-8")
-    platform: dict[str, Any] = yaml.safe_load((shipped / PLATFORM_FILE).read_text(encoding="utf-8"))
-    platform["twin"]["requestsPerSecond"] = _REQUESTS_PER_SECOND
-    kept = list(platform["environments"])
-    for number in range(many):
-        own = {"name": _environment(number), "namespace": "pyairtable-staging", "channel": "#chaos"}
-        own |= {"context": _environment(number)}
-        if urls:
-            own |= {"prometheusUrl": urls[number]}
-        kept.append(own)
-    platform["environments"] = kept
-    (directory / PLATFORM_FILE).write_text(json.dumps(platform), encoding="utf-8")
-    names = ", ".join(map(_environment, range(many)))
-    text = _EXPERIMENT.replace("ENVIRONMENTS", names)
-    (directory / f"{_NAME}.yaml").write_text(text, encoding="utf-8")
-    return directory
-
-
-def _cluster(made: Path, number: int) -> AbstractContextManager[Box]:
-    return sandbox(
-        mode="live",
-        history=timedelta(minutes=2),
-        platform=made / PLATFORM_FILE,
-        environment=_environment(number),
-        seed=number,
-    )
-
-
-@contextmanager
-def clusters(directory: Path, many: int) -> Iterator[list[Box]]:
-    """So many live sandboxes, with one kubeconfig that has a context for each."""
-    made = catalogue(directory / "experiments", many)
-    with ExitStack() as stack:
-        boxes = [stack.enter_context(_cluster(made, number)) for number in range(many)]
-        whole: dict[str, Any] = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [],
-            "users": [],
-            "contexts": [],
-        }
-        for number, box in enumerate(boxes):
-            own = yaml.safe_load(box.sandbox.state.kubeconfig.read_text(encoding="utf-8"))
-            name = _environment(number)
-            whole["clusters"].append({"name": name, "cluster": own["clusters"][0]["cluster"]})
-            whole["users"].append({"name": name, "user": own["users"][0]["user"]})
-            whole["contexts"].append({"name": name, "context": {"cluster": name, "user": name}})
-        (directory / "kubeconfig").write_text(json.dumps(whole), encoding="utf-8")
-        catalogue(directory / "experiments", many, [box.env["GAMEDAY_PROMETHEUS_URL"] for box in boxes])
-        yield boxes
-
-
 async def carried(many: int) -> dict[str, Any]:
     """What the measured process does: all of them at once on this loop."""
 
     async def one(number: int) -> Any:
         await asyncio.sleep(number * _APART_S)
         return await run_experiment(
-            _NAME, _environment(number), requested_by="bench", reason="crowd", return_state=True
+            _NAME, environment(number), requested_by="bench", reason="crowd", return_state=True
         )
 
     states = await asyncio.gather(*map(one, range(many)), return_exceptions=True)
@@ -168,13 +93,22 @@ def measure(many: int) -> list[tuple[str, Any]]:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         server = stack.enter_context(postgresql_server())
         database = new_database(server)
-        boxes = stack.enter_context(clusters(directory, many))
+        boxes = stack.enter_context(
+            clusters(
+                directory,
+                many,
+                yaml.safe_load(_EXPERIMENT),
+                mode="live",
+                history=timedelta(minutes=2),
+                requests_per_second=_REQUESTS_PER_SECOND,
+            )
+        )
         prefect = stack.enter_context(
             prefect_server(directory, {"PREFECT_API_DATABASE_CONNECTION_URL": new_database(server)})
         )
         env = clean_environment(directory, prefect.env) | {
-            "KUBECONFIG": str(directory / "kubeconfig"),
-            "GAMEDAY_EXPERIMENTS": str(directory / "experiments"),
+            "KUBECONFIG": str(directory / KUBECONFIG),
+            "GAMEDAY_EXPERIMENTS": str(directory / CATALOGUE),
             "GAMEDAY_DATABASE_URL": database,
             "PREFECT_LOGGING_LEVEL": "CRITICAL",
         }

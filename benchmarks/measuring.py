@@ -197,6 +197,11 @@ def cpu_seconds(pid: int) -> float:
     return total
 
 
+def peak_mib(pid: int, *, alone: bool = False) -> float:
+    """The most memory that ``pid`` has held, with its living children or ``alone``; 0 if unknown."""
+    return sum(_peak_mib(one) or 0.0 for one in ([pid] if alone else _family(pid)))
+
+
 def head(title: str) -> None:
     """Print what is measured, and on what."""
     memory_mib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _MIB

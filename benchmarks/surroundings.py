@@ -107,7 +107,7 @@ def prefect_server(directory: Path, more: Mapping[str, str] | None = None) -> It
         _await_health(process, env["PREFECT_API_URL"], log)
         yield PrefectServer(process.pid, env)
     finally:
-        _end_group(process)
+        end_group(process)
 
 
 def _await_health(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
@@ -122,7 +122,7 @@ def _await_health(process: subprocess.Popen[bytes], url: str, log: Path) -> None
     raise NotMeasuredError(f"the Prefect server is not healthy:\n{words}")
 
 
-def _end_group(process: subprocess.Popen[bytes]) -> None:
+def end_group(process: subprocess.Popen[bytes]) -> None:
     """End a process that leads a session of its own, and what it started."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
