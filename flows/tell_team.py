@@ -10,7 +10,7 @@ from uuid import UUID
 
 from prefect import flow, get_run_logger
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
 from prefect.states import Completed, Failed
@@ -49,13 +49,13 @@ async def tell_team(
     if only_unbegun and (
         found.start_time is not None or (found.state is not None and found.state.is_final())
     ):
-        return Completed(name="No need", message=f"{found.name} has begun, or is over, by now")
+        return Completed(name="No need", message=f"{_called(found)} has begun, or is over, by now")
     where = Catalogue(settings.experiments).platform.environment(
         str(found.parameters.get("environment", environment))
     )
     url = get_current_settings().ui_url
     message = Message(
-        f"{one_line(found.name)} {one_line(what)}. {one_line(todo)}".strip(),
+        f"{_called(found)} {one_line(what)}. {one_line(todo)}".strip(),
         title="A run needs a look",
         link=("The run in Prefect", f"{url}/runs/flow-run/{found.id}") if url else None,
     )
@@ -64,3 +64,9 @@ async def tell_team(
     if delivery.ok:
         return Completed(name="Told", message=f"{where.channel}: {message.text}")
     return Failed(name="Not told", message=f"{delivery.why} {delivery.hint}".strip())
+
+
+def _called(run: FlowRun) -> str:
+    """What it is for people: until it begins, Prefect calls it by two words that nobody has chosen."""
+    what = run.parameters.get("experiment") or run.parameters.get("suite")
+    return one_line(f"{what} on {run.parameters.get('environment', '?')}" if what else run.name)

@@ -125,7 +125,9 @@ async def test_a_stop_goes_before_experiments_that_wait_for_a_free_place(pool: s
 async def test_of_a_run_that_was_late_nobody_is_told_once_it_has_begun() -> None:
     run = await started("by-hand", "run-by-hand", **BY_HAND, experiment="basic-pod-failure", dry_run=True)
     given = {"flow_run": str(run.id), "what": "has not begun", "only_unbegun": True}
-    assert (await carried_out(await started("tell-team", "tell-team", **given))).name == "Told"
+    told = await carried_out(await started("tell-team", "tell-team", **given))
+    assert told.name == "Told"
+    assert "basic-pod-failure on staging has not begun" in str(told.message)
     await carried_out(run)
     assert (await carried_out(await started("tell-team", "tell-team", **given))).name == "No need"
     gc.collect()
