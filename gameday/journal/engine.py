@@ -28,6 +28,7 @@ from gameday.errors import UsageError
 
 # For a connection, and for each statement.
 _PATIENCE = timedelta(seconds=5)
+_CONNECTIONS = 15
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
@@ -45,6 +46,21 @@ def _patience(url: str) -> dict[str, float]:
         return {}
     seconds = _PATIENCE.total_seconds()
     return {"timeout": seconds, "command_timeout": seconds}
+
+
+def _pool(url: str) -> dict[str, Any]:
+    """How connections to a server are kept; to a file they cost nothing."""
+    if make_url(url).get_backend_name() == "sqlite":
+        return {}
+    return {
+        # As many as all runs of one process need at once, each kept once it was made: a connection that
+        # is made for one statement costs more than the statement.
+        "pool_size": _CONNECTIONS,
+        "max_overflow": 0,
+        # A run may wait for people for an hour: a server that was restarted meanwhile, or a proxy that
+        # closed what was idle, must not look like a lost journal.
+        "pool_pre_ping": True,
+    }
 
 
 def _json(value: Any) -> str:
@@ -65,9 +81,7 @@ def make_engine(url: str) -> AsyncEngine:
             connect_args=_patience(url),
             # Every transaction here is ended by whoever began it; another rollback only costs time.
             pool_reset_on_return=None,
-            # A run may wait for people for an hour: a server that was restarted meanwhile, or a proxy that
-            # closed what was idle, must not look like a lost journal. A file needs no such question.
-            pool_pre_ping=sqlite_file(url) is None,
+            **_pool(url),
         )
     except (ArgumentError, InvalidRequestError, ImportError, ValueError) as error:
         raise UsageError(
