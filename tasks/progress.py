@@ -29,6 +29,7 @@ from tasks.board import Board
 _logger = logging.getLogger(__name__)
 _CALL_TIMEOUT_S = 3.0
 _EVERY_S = 2.0
+_LAST_TRIES = 2
 _LEAST_STEP = 2.0  # percent
 
 
@@ -85,7 +86,9 @@ class Picture:
             await asyncio.wait({self._keeper}, timeout=1.0)
         self._board.close(proved=not self._run.findings.left_behind)
         await self._update()
-        await self._turn_page()
+        # A server that is busy for a moment must not leave a run on its page that never ends.
+        for _ in range(_LAST_TRIES):
+            await self._turn_page()
 
     async def _keep(self) -> None:
         """Keep the artifacts up to date until cancelled."""
@@ -113,12 +116,14 @@ class Picture:
         page = self._board.markdown()
         if self._page is None or page == self._shown:
             return
-        self._shown = page
         try:
             async with asyncio.timeout(_CALL_TIMEOUT_S), get_client() as client:
                 await client.update_artifact(self._page, ArtifactUpdate(data=page))
         except Exception as error:
             _logger.warning("The page of the run is not up to date: %r", error)
+        else:
+            # Only now: one that was interrupted, or failed, is turned again.
+            self._shown = page
 
     def _percent(self) -> float:
         total = max(self._run.plan.duration, timedelta(seconds=1))
