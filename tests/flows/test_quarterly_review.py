@@ -18,5 +18,6 @@ async def test_the_flow_writes_the_review_and_shows_it() -> None:
     assert told["page"] == str(load().reports_dir / "review-2026Q1.html")
     async with get_client() as client:
         wanted = ArtifactFilter(key=ArtifactFilterKey(any_=["quarterly-review"]))
-        (shown,) = await client.read_artifacts(artifact_filter=wanted)
-    assert "No run in 2026Q1." in str(shown.data)
+        shown = await client.read_artifacts(artifact_filter=wanted)
+    # Others may have asked this server for a review of theirs.
+    assert any("No run in 2026Q1." in str(one.data) for one in shown)

@@ -128,7 +128,7 @@ async def test_it_is_blind_where_it_may_not_watch(levers: Levers, mirror: Mirror
     levers.pull("forbid", verbs=["watch"], resources=["networkchaos"])
     levers.pull("watches/drop")
     await until(lambda: _true(not mirror.synced), "blindness")
-    assert "cannot watch" in mirror.why_blind
+    await until(lambda: _true("cannot watch" in mirror.why_blind), "being told that it may not")
 
 
 async def test_a_kind_that_the_cluster_lacks_is_an_empty_one(cluster: Cluster) -> None:
