@@ -100,8 +100,9 @@ async def run_suite(
         hears: list[Listener] = [*listeners(), in_log(logger)]
         requested = replace(requested, suite=going.id)
         carrying = _Carrying.of(going, chosen, session, requested, hears, settings.reports_dir, dry_run)
-        with termination.heeded():
-            return await carrying.out()
+        async with carrying.notices.open():
+            with termination.heeded():
+                return await carrying.out()
 
 
 async def _end_what_is_left(flow_run: str) -> None:
@@ -175,7 +176,7 @@ class _Carrying:
         try:
             async with self._called_off_by_its_lease():
                 if not self.dry:
-                    await self.notices.begins()
+                    self.notices.begins()
                 await self._one_after_another()
         except StoppedError as error:
             going.end(Verdict.STOPPED, error.message)
@@ -226,7 +227,7 @@ class _Carrying:
             await self.tell("suite", f"Experiment {number} of {len(self.parts)}: {name}")
             outcome = await self._run(part)
             if not self.dry:
-                await self.notices.goes_on()
+                self.notices.goes_on()
             if not self.dry and not goes_on(outcome.verdict or Verdict.ERROR, self.going.suite.on_failure):
                 return
             before = part
@@ -296,7 +297,7 @@ class _Carrying:
         )
         if self.dry:
             return
-        await self.notices.ends()
+        self.notices.ends()
         try:
             path = write(going, self.reports_dir)
         except GamedayError as error:

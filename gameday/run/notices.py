@@ -7,24 +7,19 @@ people are told, can refuse a run.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from gameday.background import background
 from gameday.clients.slack import Delivery, Message, Terminal, Thread, attempt
 from gameday.errors import RefusedError
 from gameday.journal.store import Verdict
 from gameday.run.context import Run
+from gameday.run.outbox import Outbox
 from gameday.safety.risk import Risk
 from gameday.spec.base import format_duration
-
-# How long the end of a run waits for messages that are still on their way.
-_LAST_CALL_S: Final = 20.0
-# And that of a run which somebody interrupts.
-_HURRIED_S: Final = 3.0
 
 _Send = Callable[[Thread, Message], Awaitable[None]]
 
@@ -51,11 +46,10 @@ def mark(verdict: Verdict) -> str:
 class Announcer:
     """Sends a run's messages in order, in the background."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, outbox: Outbox) -> None:
         """Speak for ``run``; ``Announcer.open`` is the way in."""
         self._run = run
-        self._queue: asyncio.Queue[tuple[_Send, Message] | None] = asyncio.Queue()
-        self._waiting = 0
+        self._outbox = outbox
         # What is put into the thread after the verdict.
         self.files: tuple[Path, ...] = ()
 
@@ -63,28 +57,13 @@ class Announcer:
     @asynccontextmanager
     async def open(cls, run: Run) -> AsyncIterator[Announcer]:
         """Send what is said meanwhile, and wait a little at the end for the last of it."""
-        announcer = cls(run)
-        worker = background(announcer._work(), name="announcer")
-        patience_s = _LAST_CALL_S
-        try:
-            yield announcer
-        except BaseException:
-            # Somebody wants it to end, now.
-            patience_s = _HURRIED_S
-            raise
-        finally:
-            await announcer._close(worker, patience_s)
 
-    async def _close(self, worker: asyncio.Task[None], patience_s: float) -> None:
-        self._queue.put_nowait(None)
-        try:
-            await asyncio.wait({worker}, timeout=patience_s)
-        finally:
-            worker.cancel()
-        if self._waiting:
-            why = f"{self._waiting} message(s) were not sent within {patience_s:.0f} s of the end"
-            self._run.findings.untold.append(why)
-            await self._run.tell("warning", f"Slack did not answer: {why}")
+        async def unsent(why: str) -> None:
+            run.findings.untold.append(why)
+            await run.tell("warning", f"Slack did not answer: {why}")
+
+        async with Outbox.open("announcer", unsent) as outbox:
+            yield cls(run, outbox)
 
     async def wait(self, gist: str, details: str) -> None:
         """Tell that the run waits for people, and how they answer."""
@@ -125,15 +104,11 @@ class Announcer:
         self._enqueue(self._reply, Message(text, fields=fields))
 
     def _enqueue(self, send: _Send, message: Message) -> None:
-        self._waiting += 1
-        self._queue.put_nowait((send, message))
+        self._outbox.put(partial(self._in_thread, send, message))
 
-    async def _work(self) -> None:
-        while (next_one := await self._queue.get()) is not None:
-            send, message = next_one
-            if self._run.thread is not None:
-                await send(self._run.thread, message)
-            self._waiting -= 1
+    async def _in_thread(self, send: _Send, message: Message) -> None:
+        if self._run.thread is not None:
+            await send(self._run.thread, message)
 
     async def _reply(self, thread: Thread, message: Message) -> None:
         delivery = await attempt(self._run.session.messenger.reply(thread, message))

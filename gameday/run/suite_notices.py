@@ -1,16 +1,19 @@
 """Why: whoever follows a channel sees a suite as one thing, not as runs that happen to follow one another.
 
-One message for a suite, edited as its runs end; each run has a thread of its own. That it cannot be
-sent holds nothing up and is told once. What is said of a run is for ``notices``.
+One message for a suite, edited as its runs end; each run has a thread of its own. It holds nothing up,
+and that it cannot be sent is told once. What is said of a run is for ``notices``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 
 from gameday.clients.slack import Message, Messenger, Thread, attempt
 from gameday.journal.store import Verdict
 from gameday.run.notices import mark
+from gameday.run.outbox import Outbox
 from gameday.run.suite import Outcome, SuiteRun
 from gameday.spec.base import format_duration
 from gameday.spec.suite import Part, takes
@@ -31,10 +34,19 @@ class SuiteNotices:
         self._channel = channel
         self._tell = tell
         self._thread: Thread | None = None
+        self._outbox: Outbox | None = None
 
-    async def begins(self) -> None:
-        """Say what is to come."""
-        message = self._head("starts")
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Send what is said meanwhile, and wait a little at the end for the last of it."""
+        async with Outbox.open("suite notices", partial(self._tell, "warning")) as self._outbox:
+            yield
+
+    def begins(self) -> None:
+        """Say what is to come. Returns at once, as all of these."""
+        self._put(partial(self._begin, self._head("starts")))
+
+    async def _begin(self, message: Message) -> None:
         delivery = await attempt(self._messenger.open_thread(self._channel, message))
         self._thread = delivery.thread
         if delivery.ok:
@@ -45,21 +57,29 @@ class SuiteNotices:
             told = f"A message could not be sent: {delivery.why}"
             await self._tell("warning", f"{told}. {delivery.hint}" if delivery.hint else told)
 
-    async def goes_on(self) -> None:
+    def goes_on(self) -> None:
         """Say how far it has come."""
-        await self._edit(f"{len(self._going.outcomes)} of {len(self._parts)} done")
+        self._put(partial(self._edit, self._head(f"{len(self._going.outcomes)} of {len(self._parts)} done")))
 
-    async def ends(self) -> None:
+    def ends(self) -> None:
         """Give the verdict."""
         verdict = self._going.verdict
-        await self._edit(f"{mark(verdict)} {verdict.value}")
-        if self._thread is not None and verdict is not Verdict.HELD:
+        self._put(partial(self._edit, self._head(f"{mark(verdict)} {verdict.value}")))
+        if verdict is not Verdict.HELD:
             why = "; ".join(self._going.reasons)
-            await attempt(self._messenger.reply(self._thread, Message(f"{mark(verdict)} {why}")))
+            self._put(partial(self._reply, Message(f"{mark(verdict)} {why}")))
 
-    async def _edit(self, state: str) -> None:
+    def _put(self, send: Callable[[], Awaitable[None]]) -> None:
+        if self._outbox is not None:
+            self._outbox.put(send)
+
+    async def _edit(self, head: Message) -> None:
         if self._thread is not None:
-            await attempt(self._messenger.update(self._thread, self._head(state)))
+            await attempt(self._messenger.update(self._thread, head))
+
+    async def _reply(self, message: Message) -> None:
+        if self._thread is not None:
+            await attempt(self._messenger.reply(self._thread, message))
 
     def _head(self, state: str) -> Message:
         going = self._going
