@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 from gameday.clock import for_people, is_rehearsal
 from gameday.errors import StoppedError
 from gameday.journal.approvals import (
+    Answer,
     Approvals,
     Closing,
     Decision,
@@ -208,12 +209,8 @@ class Gate:
             await self._take_from_doors(request)
             dossier = await self._dossier(request)
             found = standing(request, dossier.answers)
-            for answer in dossier.answers[known:]:
-                if answer.objection:
-                    words = f"The answer of {answer.who or 'nobody'} does not count: {answer.objection}"
-                    await self.run.tell("approval", words)
-                elif not found.enough:
-                    await self.run.tell("approval", f"{answer.who}: {answer.decision.value}; {found}")
+            for count, answer in enumerate(dossier.answers[known:], known + 1):
+                await self._tell_of(answer, standing(request, dossier.answers[:count]))
             known = len(dossier.answers)
             if found.rejected is not None or found.enough:
                 return found
@@ -222,6 +219,14 @@ class Gate:
             await pace.sleep(_POLL)
             looks += 1
             await self._still_wanted(renew=looks % _RENEW_EVERY == 0)
+
+    async def _tell_of(self, answer: Answer, after: Standing) -> None:
+        """Put ``answer`` into the record. What makes it enough is told as the approval itself."""
+        if answer.objection:
+            words = f"The answer of {answer.who or 'nobody'} does not count: {answer.objection}"
+            await self.run.tell("approval", words)
+        elif not after.enough:
+            await self.run.tell("approval", f"{answer.who}: {answer.decision.value}; {after}")
 
     async def _still_wanted(self, *, renew: bool) -> None:
         leases = self.run.leases
