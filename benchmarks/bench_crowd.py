@@ -17,6 +17,7 @@ import json
 import re
 import sys
 import tempfile
+from collections import Counter
 from contextlib import ExitStack
 from datetime import timedelta
 from itertools import pairwise
@@ -100,8 +101,8 @@ async def carried(many: int) -> dict[str, Any]:
             late += [
                 max((after - before).total_seconds() - _INTERVAL_S, 0.0) for before, after in pairwise(own)
             ]
-    odd = [str(state) for state in states if getattr(state, "name", "") != "Held"]
-    return {"verdicts": verdicts, "late": sorted(late), "odd": odd[:3]}
+    odd = Counter(str(state)[:200] for state in states if getattr(state, "name", "") != "Held")
+    return {"verdicts": verdicts, "late": sorted(late), "odd": odd.most_common(3)}
 
 
 def measure(many: int) -> list[tuple[str, Any]]:
@@ -147,7 +148,11 @@ def measure(many: int) -> list[tuple[str, Any]]:
         ("late by, median, s", late[len(late) // 2]),
         ("late by, 95 of 100, s", late[int(len(late) * 0.95)]),
         ("late by, most, s", late[-1]),
-        *([("what went otherwise", "; ".join(told["odd"]))] if told["odd"] else []),
+        *(
+            [("what went otherwise", "; ".join(f"{count} times {what}" for what, count in told["odd"]))]
+            if told["odd"]
+            else []
+        ),
     ]
 
 

@@ -22,7 +22,8 @@ from typing import Final, get_args
 from scipy import stats
 
 from benchmarks.measuring import Spread, head, say, table
-from benchmarks.pattern_cases import FAMILIES, Case, case
+from benchmarks.pattern_cases import Case
+from benchmarks.pattern_families import FAMILIES, case
 from gameday.analysis.model import PatternName, Window
 from gameday.analysis.patterns import find
 from gameday.spec.platform import Measure

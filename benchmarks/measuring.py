@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import IO, Self
 
 _LOOK_S = 0.02
+# Where there are hundreds of processes a look takes its time, and must not be what is measured.
+_LOOKING_SHARE = 0.01
 # A short process is looked at more often, or it would be gone before it has grown.
 _FIRST_LOOKS, _FIRST_LOOK_S = 50, 0.001
 _MIB = 1 << 20
@@ -153,11 +155,15 @@ class _MemoryWatch(threading.Thread):
 
     def run(self) -> None:
         for look in count():
+            began = time.perf_counter()
             for pid in _family(self._pid):
                 peak = _peak_mib(pid)
                 if peak is not None:
                     self._peaks[pid] = peak
-            if self._ended.wait(_FIRST_LOOK_S if look < _FIRST_LOOKS else _LOOK_S):
+            took = time.perf_counter() - began
+            if self._ended.wait(
+                _FIRST_LOOK_S if look < _FIRST_LOOKS else max(_LOOK_S, took / _LOOKING_SHARE)
+            ):
                 return
 
     def end(self) -> None:

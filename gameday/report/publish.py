@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from gameday.background import one_at_a_time
 from gameday.errors import GamedayError
 from gameday.journal.store import Journal
 from gameday.report.data import ReportData, collect
@@ -44,7 +45,7 @@ async def publish_kept(journal: Journal, run: str, catalogue: Catalogue, directo
     """Write the report of a run that the journal knows. Raises ``UsageError``, ``ReportError``."""
     data = await collect(journal, run)
     try:
-        published = await asyncio.to_thread(_write, data, catalogue, directory)
+        published = await one_at_a_time(partial(_write, data, catalogue, directory))
     except GamedayError:
         raise
     except Exception as error:

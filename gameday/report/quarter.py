@@ -5,14 +5,15 @@ Writes a ``Review`` as a page, as Markdown and as JSON; nothing is worked out he
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from gameday.analysis.periods import Period
 from gameday.analysis.quarter import Review, review
+from gameday.background import one_at_a_time
 from gameday.errors import UsageError
 from gameday.journal.store import Journal
 from gameday.redaction import redacted
@@ -51,12 +52,12 @@ async def made(
     past = await known(journal, catalogue, environment, now, warn, sandbox=sandbox)
     findings = await found(journal, wanted, environment, sandbox=sandbox)
     # scipy and a thousand rows: not on the loop.
-    return await asyncio.to_thread(review, past, findings, wanted)
+    return await one_at_a_time(partial(review, past, findings, wanted))
 
 
 async def write(made: Review, directory: Path) -> Written:
     """Write the review into ``directory``. Raises ``ReportError``."""
-    return await asyncio.to_thread(_write, made, directory)
+    return await one_at_a_time(partial(_write, made, directory))
 
 
 def _write(made: Review, directory: Path) -> Written:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from gameday.analysis.gaps import bridged, have_gaps
 from gameday.analysis.model import Analysis, Finding, SignalSeries
 from gameday.analysis.series import on_grid
+from gameday.background import one_at_a_time
 from gameday.clients.answers import Why
 from gameday.clients.prometheus import Prometheus
 from gameday.errors import GamedayError
@@ -115,7 +117,7 @@ async def analyse(
     else:
         series = tuple(SignalSeries.model_validate(one) for one in await results.series(kept.record.run))
         missing = () if series else ("no series were kept of this run",)
-    analysis = await asyncio.to_thread(_worked_out, kept, platform, series, missing, now())
+    analysis = await one_at_a_time(partial(_worked_out, kept, platform, series, missing, now()))
     await results.keep_analysis(
         kept.record.run,
         analysis.at,

@@ -93,6 +93,8 @@ class Watchdog:
             raise _refused(f"it was not ready within {_PATIENCE.total_seconds():.0f} s") from None
         if said != READY:
             raise _refused(said.decode(errors="replace").strip() or self._last_words())
+        # What started it has ended: for the rest of the run it need not stand in the table of processes.
+        self._process.poll()
 
     @property
     def gone(self) -> bool:

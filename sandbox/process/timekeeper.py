@@ -16,7 +16,7 @@ from sandbox.world import World
 SLICE = 1.0
 """Virtual seconds that pass, at most, between two turns of the event loop."""
 
-_TICK = 0.02
+_TICK = 0.05
 """Real seconds between two looks at the wall clock; at speed 1 the virtual time lags by no more."""
 
 

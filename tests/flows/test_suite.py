@@ -100,6 +100,28 @@ async def test_a_suite_holds_where_each_run_held_and_every_run_is_a_whole_one(
     assert await live_faults() == []
 
 
+async def test_a_slack_that_stalls_holds_up_no_suite(
+    sandbox: Sandbox, catalogue: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_catalogue(catalogue)
+    monkeypatch.setenv("GAMEDAY_SLACK_TIMEOUT", "1s")
+    heard: list[Event] = []
+
+    # Not before: staging wants a run to be announced, and refuses it otherwise.
+    def stall_in_the_last_run(event: Event) -> None:
+        heard.append(event)
+        if event.kind == "injected" and "-second-" in event.run:
+            url = f"{sandbox.url}/control/slack/fault"
+            httpx.put(url, json={"kind": "stalling"}, trust_env=False).raise_for_status()
+
+    state = await carried_out(stall_in_the_last_run)
+    assert state.name == "Held", state.message
+    assert [row.verdict for row in await recorded()] == [Verdict.HELD, Verdict.HELD]
+    assert any("could not be sent: Slack" in one.message for one in heard if one.kind == "warning")
+    assert "# both on staging: held" in report()
+    assert await live_faults() == []
+
+
 @pytest.mark.parametrize(("on_failure", "tried"), [("stop", ["first"]), ("goOn", ["first", "second"])])
 async def test_after_one_that_is_disproved_the_suite_does_as_it_says_and_is_disproved(
     sandbox: Sandbox, catalogue: Path, on_failure: str, tried: list[str]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.pattern_cases import case
+from benchmarks.pattern_families import case
 from gameday.analysis.patterns import find
 
 
