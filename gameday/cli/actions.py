@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.text import Text
 
 from gameday.cli.catalogue import open_catalogue
-from gameday.cli.history import run_of
-from gameday.cli.options import OutputOption, RecordOfSandboxOption, day_or_moment, examples
+from gameday.cli.named import run_of
+from gameday.cli.options import OutputOption, RecordOfSandboxOption, end_of_day_or_moment, examples
 from gameday.cli.output import Format, emit, local_date_time, note, table
 from gameday.cli.who import user
 from gameday.clock import Clock
@@ -148,7 +148,10 @@ def assign(
     due: Annotated[
         datetime | None,
         typer.Option(
-            "--due", parser=day_or_moment, metavar="DAY", help="Until when: 2026-12-01, the end of that day."
+            "--due",
+            parser=end_of_day_or_moment,
+            metavar="TIME",
+            help="Until when: 2026-12-01, the end of that day, or 2026-12-01T10:00Z.",
         ),
     ] = None,
     by: ByOption = None,
@@ -158,7 +161,7 @@ def assign(
     Exit code 0; 2 where there is no such item, it is done already, or nothing is said.
     """
     if not (to or owner or due):
-        raise UsageError("nothing to change", hint="Give --to NAME, --owner TEAM or --due DAY.")
+        raise UsageError("nothing to change", hint="Give --to NAME, --owner TEAM or --due TIME.")
     if owner and (platform := open_catalogue(None).platform).team(owner) is None:
         raise UsageError(unknown("team", owner, [team.name for team in platform.teams]))
 
@@ -170,7 +173,7 @@ def assign(
                 at=_clock().now(),
                 owner=owner,
                 assignee=one_line(to),
-                due=due + timedelta(days=1) if due is not None else None,
+                due=due,
             )
 
     found = asyncio.run(change())

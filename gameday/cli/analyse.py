@@ -12,7 +12,7 @@ from rich.text import Text
 
 from gameday.analysis.model import Analysis, Effect
 from gameday.cli.catalogue import open_catalogue
-from gameday.cli.history import run_of
+from gameday.cli.named import run_of
 from gameday.cli.options import ExperimentsOption, OutputOption, RunArgument, examples
 from gameday.cli.output import Format, emit, in_seconds, table
 from gameday.clients.prometheus import Prometheus, prometheus_url

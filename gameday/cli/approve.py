@@ -16,6 +16,7 @@ from rich.text import Text
 
 from gameday.cli import complete
 from gameday.cli.confirming import confirmed
+from gameday.cli.named import run_of
 from gameday.cli.options import OutputOption, examples
 from gameday.cli.output import Format, emit, note
 from gameday.cli.who import user
@@ -96,13 +97,9 @@ async def _approve(name: str, said: Said, output: Format) -> int:
 
 
 async def _waiting_run(journal: Journal, name: str) -> Dossier | None:
-    record = await journal.find(name)
-    if record is None:
+    if await journal.find(name) is None:
         return None
-    if await journal.ambiguous(name):
-        raise UsageError(
-            f"several runs begin or end with {name!r}", hint="Say its whole id: `gameday status` shows it."
-        )
+    record = await run_of(journal, name)
     dossier = await Approvals(journal).of_subject(record.run)
     if dossier is None or (dossier.closing is None and record.verdict is None):
         return dossier

@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any
 
 import typer
 from pydantic_core import to_json
@@ -19,8 +19,10 @@ from rich.console import Console
 from rich.text import Text
 
 from gameday.cli import complete
+from gameday.cli.named import several
 from gameday.cli.options import OutputOption, examples
 from gameday.cli.output import Format, emit, local_date_time, note, table
+from gameday.cli.writing import rewritten
 from gameday.errors import ExitCode, UsageError
 from gameday.journal.audit import Audit, Chain, Entry, verify_export
 from gameday.journal.store import Journal
@@ -38,8 +40,11 @@ async def _trail() -> AsyncIterator[tuple[Journal, Audit]]:
 
 
 async def _whole_name(journal: Journal, run: str) -> str:
-    record = await journal.find(run) if run else None
-    return record.run if record is not None else run
+    """The run's id; ``run`` itself where only the trail can know it. Raises ``UsageError`` for several."""
+    ids = await journal.matching(run)
+    if len(ids) > 1:
+        raise several(run, ids)
+    return ids[0] if ids else run
 
 
 def list_entries(
@@ -143,25 +148,22 @@ def export(
     """Write the trail as JSON Lines, one entry a line, oldest first; `audit verify FILE` checks it.
 
     With `--run` only that run's entries are written: they are no whole chain, and cannot be verified.
+    A FILE that is there is replaced once all is written.
     """
-    if file is None:
-        asyncio.run(_export(sys.stdout, run))
-        return ExitCode.HELD
-    try:
-        with file.open("w", encoding="utf-8") as stream:
-            count, last = asyncio.run(_export(stream, run))
-    except OSError as error:
-        raise UsageError(f"{file}: cannot be written ({error})") from None
-    note(f"{count} entries are in {file}. Last hash: {last or 'none'}")
+    count, last = asyncio.run(_export(file, run))
+    if file is not None:
+        note(f"{count} entries are in {file}. Last hash: {last or 'none'}")
     return ExitCode.HELD
 
 
-async def _export(stream: TextIO, run: str) -> tuple[int, str]:
+async def _export(file: Path | None, run: str) -> tuple[int, str]:
     count, last = 0, ""
     async with _trail() as (journal, audit):
-        async for entry in audit.entries(run=await _whole_name(journal, run)):
-            stream.write(to_json(entry.as_dict()).decode() + "\n")
-            count, last = count + 1, entry.hash
+        whole = await _whole_name(journal, run)
+        with rewritten(file) as stream:
+            async for entry in audit.entries(run=whole):
+                stream.write(to_json(entry.as_dict()).decode() + "\n")
+                count, last = count + 1, entry.hash
     return count, last
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from gameday.analysis.model import Finding
 from gameday.cli import complete
 from gameday.cli.catalogue import open_catalogue
-from gameday.cli.history import run_of
+from gameday.cli.named import run_of
 from gameday.cli.options import ExperimentsOption, OutputOption, examples
 from gameday.cli.output import Format, emit, table
 from gameday.errors import ExitCode

@@ -7,12 +7,11 @@ review.
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final, TextIO
+from typing import Annotated, Any, Final
 
 import typer
 from pydantic_core import to_json
@@ -21,13 +20,15 @@ from rich.text import Text
 
 from gameday.cli import complete
 from gameday.cli.liveness import Life, look_again
+from gameday.cli.named import run_of
 from gameday.cli.options import OutputOption, RunArgument, day_or_moment, examples
 from gameday.cli.output import Format, emit, in_seconds, local_date_time, note, table
 from gameday.cli.who import user
+from gameday.cli.writing import rewritten
 from gameday.errors import ExitCode, UsageError
 from gameday.journal.export import records
 from gameday.journal.history import History, RunRow, Wanted
-from gameday.journal.store import Event, Journal, RunRecord, Verdict
+from gameday.journal.store import Event, Journal, Verdict
 from gameday.journal.summary import REMARK
 from gameday.settings import clock_at_hand, load
 from gameday.typed import one_line
@@ -47,16 +48,6 @@ UntilOption = Annotated[
     datetime | None,
     typer.Option("--until", parser=day_or_moment, metavar="TIME", help="Runs that began before."),
 ]
-
-
-async def run_of(journal: Journal, run: str) -> RunRecord:
-    """The run of this id, or whose id begins or ends so. Raises ``UsageError`` where that is not one run."""
-    if await journal.ambiguous(run):
-        raise UsageError(f"several runs begin or end with {run!r}", hint="`gameday history` lists them.")
-    record = await journal.find(run)
-    if record is None:
-        raise UsageError(f"unknown run {run!r}", hint="`gameday history` lists those that there are.")
-    return record
 
 
 def history(
@@ -212,29 +203,23 @@ def export(
 ) -> int:
     """Write runs with all that is known of them as JSON Lines: each line one record, with its `record`.
 
-    docs/reference/export.md says what the records hold. Exit code 0; 2 where FILE cannot be written or
-    there is no such run.
+    docs/reference/export.md says what the records hold. A FILE that is there is replaced once all is
+    written. Exit code 0; 2 where FILE cannot be written or there is no such run.
     """
-    wanted = Wanted(since=since, until=until)
-    if file is None:
-        asyncio.run(_export(sys.stdout, run or (), wanted))
-        return ExitCode.HELD
-    try:
-        with file.open("w", encoding="utf-8") as stream:
-            count = asyncio.run(_export(stream, run or (), wanted))
-    except OSError as error:
-        raise UsageError(f"{file}: cannot be written ({error})") from None
-    note(f"{count} records are in {file}.")
+    count = asyncio.run(_export(file, run or (), Wanted(since=since, until=until)))
+    if file is not None:
+        note(f"{count} records are in {file}.")
     return ExitCode.HELD
 
 
-async def _export(stream: TextIO, runs: Sequence[str], wanted: Wanted) -> int:
+async def _export(file: Path | None, runs: Sequence[str], wanted: Wanted) -> int:
     count = 0
     async with Journal.open(load().database_url) as journal:
         names = [(await run_of(journal, run)).run for run in runs]
-        async for record in records(journal, wanted, names):
-            stream.write(to_json(record, inf_nan_mode="strings").decode() + "\n")
-            count += 1
+        with rewritten(file) as stream:
+            async for record in records(journal, wanted, names):
+                stream.write(to_json(record, inf_nan_mode="strings").decode() + "\n")
+                count += 1
     return count
 
 

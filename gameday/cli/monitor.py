@@ -12,6 +12,7 @@ from gameday.cli import complete
 from gameday.cli.catalogue import open_catalogue
 from gameday.cli.live import Follower
 from gameday.cli.liveness import Life, life
+from gameday.cli.named import run_of
 from gameday.cli.options import OutputOption, examples
 from gameday.cli.output import Format, emit, note, stdout
 from gameday.clients.kubernetes import Cluster
@@ -68,10 +69,7 @@ async def _monitor(run: str | None, follow: bool, output: Format) -> int:
 
 async def _found(journal: Journal, run: str | None) -> RunRecord:
     if run is not None:
-        record = await journal.find(run)
-        if record is None:
-            raise UsageError(f"unknown run {run!r}", hint="`gameday status` shows the latest.")
-        return record
+        return await run_of(journal, run)
     latest = await journal.latest(1)
     if not latest:
         raise UsageError("there is no run to follow yet", hint="`gameday run NAME` starts one.")

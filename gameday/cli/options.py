@@ -40,12 +40,24 @@ def moment(value: str | datetime) -> datetime:
 
 def day_or_moment(value: str | datetime) -> datetime:
     """Read ``2026-12-01``, midnight in the reader's zone, or a ``moment``. Raises ``BadParameter``."""
-    if isinstance(value, str):
-        try:
-            return datetime.combine(date.fromisoformat(value), time()).astimezone()
-        except ValueError:
-            return moment(value)
-    return value
+    return _midnight_or_moment(value, timedelta(0))
+
+
+def end_of_day_or_moment(value: str | datetime) -> datetime:
+    """Read ``2026-12-01``, the midnight with which that day ends, or a ``moment``, which is that moment.
+
+    Raises ``BadParameter``.
+    """
+    return _midnight_or_moment(value, timedelta(days=1))
+
+
+def _midnight_or_moment(value: str | datetime, later: timedelta) -> datetime:
+    if isinstance(value, datetime):
+        return value
+    try:
+        return datetime.combine(date.fromisoformat(value) + later, time()).astimezone()
+    except (ValueError, OverflowError):
+        return moment(value)
 
 
 def examples(*lines: str) -> str:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gameday.cli.catalogue import open_catalogue
-from gameday.cli.history import run_of
+from gameday.cli.named import run_of
 from gameday.cli.options import ExperimentsOption, OutputOption, RunArgument, examples
 from gameday.cli.output import Format, emit
 from gameday.errors import ExitCode

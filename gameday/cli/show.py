@@ -17,8 +17,8 @@ from rich.text import Text
 
 from gameday.cli import complete
 from gameday.cli.catalogue import open_catalogue, print_experiment, print_suite
-from gameday.cli.history import run_of
 from gameday.cli.liveness import Life, look_again
+from gameday.cli.named import run_of
 from gameday.cli.options import ExperimentsOption, OutputOption, examples
 from gameday.cli.output import Format, emit, in_seconds, local_date_time, local_time, table
 from gameday.errors import ExitCode, UsageError

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
@@ -45,7 +46,11 @@ if TYPE_CHECKING:
 def stop(
     run: Annotated[
         str | None,
-        typer.Argument(metavar="RUN", help="The run to stop.", autocompletion=complete.runs),
+        typer.Argument(
+            metavar="RUN",
+            help="The run to stop, or how its id begins or ends; one that is live goes before others.",
+            autocompletion=complete.runs,
+        ),
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="End every chaos object in the cluster, whoever made it.")
@@ -70,8 +75,8 @@ def stop(
     Where `--all` has ended anything, incident management is told afterwards and a post-incident review
     opened; `--no-incident` leaves that out, `--incident` does it for a single run, too.
 
-    Exit code 0 where everything is proved to be over, 2 where nobody knows the run, 6 where
-    something is not proved, a restart included.
+    Exit code 0 where everything is proved to be over, 2 where nobody knows the run or several could
+    be meant, 6 where something is not proved, a restart included.
     """
     if (run is None) == (not everything):
         raise UsageError("name one RUN, or give --all", hint="`gameday status` shows what is live.")
@@ -104,13 +109,13 @@ class _Stopping:
             hit = await self._hit(cluster)
             report = await self._end(cluster, clock)
             stranger = False
-            if self.run is not None and report.clean and not report.outcomes and not report.notes:
-                # Only now, when the cluster has nothing of that name: a stop does not wait for a journal.
-                known = await _known(self.run)
-                stranger = known is None
-                if known and known != self.run:
-                    note(f"{self.run} is run {known}.")
-                    self.run = known
+            if self.run is not None and report.clean and _found_nothing(report):
+                # Only now, when the cluster has nothing of it: a stop waits for no list and no journal.
+                meant = await _meant(cluster, self.run, clock.now())
+                stranger = meant is None and not report.notes
+                if meant and meant != self.run:
+                    note(f"{self.run} is run {meant}.")
+                    self.run = meant
                     hit = await self._hit(cluster)
                     report = await self._end(cluster, clock)
             if stranger:
@@ -192,20 +197,54 @@ def _tell(report: StopReport, output: Format, **more: Any) -> None:
     emit({**report.as_dict(), **more}, output, text)
 
 
-async def _known(run: str) -> str | None:
-    """The whole id of the run that the journal knows by this one, or by its end; None where by none.
+def _found_nothing(report: StopReport) -> bool:
+    from gameday.run.ending import CALLED_OFF  # noqa: PLC0415 - as above
 
-    ``run`` itself where there is no journal to ask.
+    return not report.outcomes and not any(one.startswith(CALLED_OFF) for one in report.notes)
+
+
+async def _meant(cluster: Cluster, run: str, now: datetime) -> str | None:
+    """The whole id of the run whose id begins or ends with ``run``; None where nobody knows any.
+
+    What is live in the cluster goes before what the journal knows, and needs no journal. ``run`` itself
+    where there is none to ask. Raises ``UsageError`` where several could be meant.
     """
+    from gameday.cli.named import several  # noqa: PLC0415 - seldom needed
+
+    live = await _live(cluster, run, now)
+    ids = live or await _known(run)
+    if len(ids) > 1:
+        what = "They are live" if live else "None of them was found live"
+        raise several(run, ids, f"{what}; `gameday stop --all` ends everything.")
+    return ids[0] if ids else None
+
+
+async def _live(cluster: Cluster, run: str, now: datetime) -> list[str]:
+    """The runs named so that go on, or have left anything in the cluster, as far as it can be asked."""
+    from gameday.clients.chaos_mesh import ChaosMesh  # noqa: PLC0415 - seldom needed
+    from gameday.errors import GamedayError  # noqa: PLC0415
+    from gameday.run.ending import MANAGED_BY  # noqa: PLC0415
+    from gameday.safety.lease import is_run_lease  # noqa: PLC0415
+
+    ids = {one.meta.run for one in (await ChaosMesh(cluster.api).live()).objects}
+    # That the Leases cannot be listed stands in the report of the stop.
+    with suppress(GamedayError):
+        leases = await cluster.leases("", {MANAGED_BY: "gameday"})
+        ids |= {one.holder for one in leases if is_run_lease(one.name) and not one.lapsed(now)}
+    named = {one for one in ids if run and (one.startswith(run) or one.endswith(run))}
+    return sorted(named, reverse=True)
+
+
+async def _known(run: str) -> list[str]:
+    """The ids that the journal knows by this one; it alone where there is no journal to ask."""
     from gameday.journal.store import Journal, JournalError  # noqa: PLC0415 - seldom needed, costs 0.2 s
     from gameday.settings import load  # noqa: PLC0415
 
     try:
         async with Journal.open(load().database_url) as journal:
-            record = await journal.find(run)
+            return await journal.matching(run)
     except (JournalError, UsageError):
-        return run
-    return record.run if record is not None else None
+        return [run]
 
 
 def _context(env: str | None) -> str | None:

@@ -17,7 +17,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import ColumnElement, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -310,18 +310,19 @@ class Journal:
             query = select(runs).where(runs.c.run == run)
             row = (await connection.execute(query)).mappings().first()
             if row is None and run:
-                like = runs.c.run.startswith(run, autoescape=True) | runs.c.run.endswith(run, autoescape=True)
-                query = select(runs).where(like).order_by(runs.c.started_at.desc()).limit(1)
+                query = select(runs).where(_named(run)).order_by(runs.c.started_at.desc()).limit(1)
                 row = (await connection.execute(query)).mappings().first()
         return _run(row) if row is not None else None
 
     @to_its_end
-    async def ambiguous(self, run: str) -> bool:
-        """Whether this is no run's id, and those of several begin or end so."""
+    async def matching(self, run: str) -> list[str]:
+        """The ids that begin or end with ``run``, the newest first; it alone where it is one itself."""
+        if not run:
+            return []
+        query = select(runs.c.run).where(_named(run)).order_by(runs.c.started_at.desc())
         async with self.transaction() as connection:
-            like = runs.c.run.startswith(run, autoescape=True) | runs.c.run.endswith(run, autoescape=True)
-            found = (await connection.execute(select(runs.c.run).where(like))).scalars().all()
-        return len(found) > 1 and run not in found
+            found = list((await connection.execute(query)).scalars())
+        return [run] if run in found else found
 
     @to_its_end
     async def of_flow_run(self, flow_run: str) -> RunRecord | None:
@@ -367,6 +368,11 @@ class Journal:
         async with self.transaction() as connection:
             rows = (await connection.execute(query)).mappings().all()
         return [Observation(**{key: row[key] for key in Observation.__dataclass_fields__}) for row in rows]
+
+
+def _named(run: str) -> ColumnElement[bool]:
+    """Whether an id begins or ends with ``run``."""
+    return runs.c.run.startswith(run, autoescape=True) | runs.c.run.endswith(run, autoescape=True)
 
 
 def _run(row: Mapping[Any, Any]) -> RunRecord:

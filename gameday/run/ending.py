@@ -28,6 +28,8 @@ _HEAD_START_S: Final = 0.5
 # How long the runs wait to be told until it is written down by whom, in real seconds.
 _NAMING_S: Final = 0.25
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+CALLED_OFF: Final = "Called off: run "
+"""How the note of a run that was told begins; its id follows."""
 
 
 async def end_faults(
@@ -104,7 +106,7 @@ async def _call_off(cluster: Cluster, scope: Scope, caller: Caller | None) -> li
     except GamedayError as error:
         return [f"Whether a run goes on is not known: its leases could not be deleted. {error.message}"]
     runs = sorted({one.holder for one in leases})
-    return [f"Called off: run {run}" for run in runs] + await naming
+    return [f"{CALLED_OFF}{run}" for run in runs] + await naming
 
 
 async def _name(cluster: Cluster, leases: Sequence[Lease], caller: Caller | None) -> list[str]:

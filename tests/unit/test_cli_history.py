@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -125,9 +126,13 @@ def test_a_run_of_another_version_is_shown_even_where_its_plan_cannot_be_analyse
 
 
 @pytest.mark.usefixtures("journal")
-def test_an_end_that_two_runs_share_is_no_run(capsys: Capture) -> None:
-    assert run(["note", "2026", "seen"]) == ExitCode.USAGE
-    assert "several runs begin or end with '2026'" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "command",
+    [["note", "2026", "seen"], ["monitor", "2026"], ["show", "2026"], ["audit", "list", "--run", "2026"]],
+)
+def test_what_two_ids_share_is_no_run_and_both_are_named(command: list[str], capsys: Capture) -> None:
+    assert run(command) == ExitCode.USAGE
+    assert f"several runs begin or end with '2026': {NEW}, {OLD}" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("journal")
@@ -176,6 +181,19 @@ def test_what_is_to_be_done_is_tracked_until_it_is_done(capsys: Capture) -> None
 
 
 @pytest.mark.usefixtures("journal")
+@pytest.mark.parametrize(
+    ("said", "due"),
+    [
+        ("2026-12-01T10:00Z", datetime(2026, 12, 1, 10, tzinfo=UTC)),
+        ("2026-12-01", datetime(2026, 12, 2).astimezone()),  # the end of that day, the reader's
+    ],
+)
+def test_an_item_is_due_when_somebody_says(said: str, due: datetime, capsys: Capture) -> None:
+    assert run(["actions", "assign", "1", "--due", said]) == ExitCode.HELD
+    assert datetime.fromisoformat(printed(capsys, "actions", "show", "1")["due"]) == due
+
+
+@pytest.mark.usefixtures("journal")
 def test_an_item_belongs_to_a_team_that_there_is(capsys: Capture) -> None:
     assert run(["actions", "assign", "1", "--owner", "plattform-team"]) == ExitCode.USAGE
     assert "did you mean 'platform-team'" in capsys.readouterr().err
@@ -198,6 +216,49 @@ def test_everything_that_is_known_can_be_taken_elsewhere(tmp_path: Path, capsys:
     assert {one["run"] for one in of_one} == {OLD}
     assert run(["export", str(tmp_path / "missing" / "runs.jsonl")]) == ExitCode.USAGE
     assert "cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("journal")
+@pytest.mark.parametrize("command", [["export"], ["audit", "export"]])
+def test_a_file_from_an_earlier_export_is_replaced_by_a_whole_one_or_stays(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    file = tmp_path / "place" / "kept.jsonl"
+    file.parent.mkdir()
+    file.write_text("what was here before\n", encoding="utf-8")
+    file.chmod(0o640)
+    link = tmp_path / "link.jsonl"
+    link.symlink_to(file)
+    assert run([*command, str(link), "--run", "2026"]) == ExitCode.USAGE
+    assert f"several runs begin or end with '2026': {NEW}, {OLD}" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        patch.setenv("GAMEDAY_DATABASE_URL", f"sqlite+aiosqlite:///{file}/journal.db")
+        assert run([*command, str(link)]) == ExitCode.ERROR
+    assert file.read_text(encoding="utf-8") == "what was here before\n"
+    assert run([*command, str(link)]) == ExitCode.HELD
+    assert all(json.loads(line) for line in file.read_text(encoding="utf-8").splitlines())
+    assert link.is_symlink()
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert list(file.parent.iterdir()) == [file], "nothing is left beside it"
+
+
+@pytest.mark.usefixtures("journal")
+def test_an_unknown_run_leaves_an_export_as_it_was(tmp_path: Path, capsys: Capture) -> None:
+    file = tmp_path / "runs.jsonl"
+    file.write_text("what was here before\n", encoding="utf-8")
+    assert run(["export", str(file), "--run", "typo"]) == ExitCode.USAGE
+    assert "unknown run 'typo'" in capsys.readouterr().err
+    assert file.read_text(encoding="utf-8") == "what was here before\n"
+
+
+@pytest.mark.usefixtures("journal")
+def test_a_pipe_is_written_to_as_it_comes(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with os.fdopen(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), encoding="utf-8") as reader:
+        assert run(["export", str(pipe), "--run", "aaaa"]) == ExitCode.HELD
+        assert {json.loads(line)["run"] for line in reader} == {OLD}
+    assert pipe.is_fifo()
 
 
 def test_a_run_that_was_cut_off_is_closed_by_whoever_looks_next(

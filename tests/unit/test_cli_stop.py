@@ -4,34 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 import pytest
 
 from gameday.cli.main import run
+from gameday.clients.kubernetes import Cluster
+from gameday.clients.types import Lease
 from gameday.errors import ExitCode
 from gameday.journal.store import Journal, RunRecord
-from gameday.settings import load
+from gameday.safety.lease import run_lease
+from gameday.settings import clock, load
 from sandbox.process.launch import Sandbox
 
 Capture = pytest.CaptureFixture[str]
 
 RUN = "20261123t101530-basic-pod-failure-7f3a"
+LATER = "20261124t091500-network-resilience-08c2"
 
 
-def known_run() -> None:
-    """The journal knows a run."""
+def known_run(*runs: str) -> None:
+    """The journal knows a run, or several."""
 
     async def write() -> None:
         async with Journal.open(load().database_url) as journal:
-            at = datetime(2026, 11, 23, 10, 15, 30, tzinfo=UTC)
-            await journal.begin(RunRecord(RUN, "basic-pod-failure", "staging", "me", "why", at))
+            for run in runs or [RUN]:
+                at = datetime.strptime(run[:15], "%Y%m%dt%H%M%S").replace(tzinfo=UTC)
+                await journal.begin(RunRecord(run, "basic-pod-failure", "staging", "me", "why", at))
 
     asyncio.run(write())
 
 
-def fault(sandbox: Sandbox, **labels: str) -> None:
+def fault(sandbox: Sandbox, name: str = "somebodys", **labels: str) -> None:
     """A fault of somebody is in the cluster."""
     spec = {
         "action": "delay",
@@ -43,10 +49,24 @@ def fault(sandbox: Sandbox, **labels: str) -> None:
     body = {
         "apiVersion": "chaos-mesh.org/v1alpha1",
         "kind": "NetworkChaos",
-        "metadata": {"name": "somebodys", "namespace": "chaos-engineering", "labels": labels},
+        "metadata": {"name": name, "namespace": "chaos-engineering", "labels": labels},
         "spec": spec,
     }
     pull(sandbox, "objects", object=body)
+
+
+def held(run: str, since: datetime) -> None:
+    """The run holds the Lease by which it shows that it lives."""
+
+    async def create() -> None:
+        labels = {"app.kubernetes.io/managed-by": "gameday", "gameday/run": run}
+        lease = Lease(
+            run_lease(run), "chaos-engineering", run, timedelta(seconds=30), since, since, labels=labels
+        )
+        async with Cluster.connect(None, clock=clock(load())) as cluster:
+            await cluster.create_lease(lease)
+
+    asyncio.run(create())
 
 
 def pull(sandbox: Sandbox, lever: str, **body: object) -> None:
@@ -81,6 +101,57 @@ def test_the_end_of_an_id_is_enough_as_it_is_for_monitor(sandbox: Sandbox, capsy
     (ended,) = json.loads(told.out)["objects"]
     assert (ended["name"], ended["proof"]) == ("somebodys-0", "gone")
     assert f"7f3a is run {RUN}." in told.err
+
+
+@pytest.mark.usefixtures("shared_sandbox")
+def test_what_several_runs_share_stops_none_and_names_them(capsys: Capture) -> None:
+    known_run(RUN, LATER)
+    assert run(["stop", "2026"]) == ExitCode.USAGE
+    told = capsys.readouterr()
+    assert f"several runs begin or end with '2026': {LATER}, {RUN}" in told.err
+    assert "`gameday stop --all` ends everything" in told.err
+    assert "nothing to end" not in told.out
+
+
+@pytest.mark.parametrize("journal", ["knows", "is away"])
+def test_of_several_the_one_that_is_live_is_meant(
+    journal: str, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    known_run(RUN, LATER)
+    if journal == "is away":
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("GAMEDAY_DATABASE_URL", f"sqlite+aiosqlite:///{tmp_path}/file/journal.db")
+    fault(sandbox, **{"gameday/run": RUN})
+    run(["stop", "2026", "-o", "json"])
+    told = capsys.readouterr()
+    assert [(one["name"], one["proof"]) for one in json.loads(told.out)["objects"]] == [
+        ("somebodys-0", "gone")
+    ]
+    assert f"2026 is run {RUN}." in told.err
+
+
+def test_a_run_between_two_stages_is_found_by_the_lease_that_it_holds(
+    sandbox: Sandbox, capsys: Capture
+) -> None:
+    now = clock(load()).now()
+    known_run(RUN, LATER)
+    held(RUN, now)
+    held("20260101t000000-long-gone-0000", now - timedelta(hours=1))
+    assert run(["stop", "2026"]) == ExitCode.HELD
+    told = capsys.readouterr()
+    assert f"Called off: run {RUN}" in told.out
+    assert f"2026 is run {RUN}." in told.err
+
+
+def test_of_several_that_are_live_none_is_ended_before_it_is_said_which(
+    sandbox: Sandbox, capsys: Capture
+) -> None:
+    fault(sandbox, **{"gameday/run": RUN})
+    fault(sandbox, "anothers", **{"gameday/run": LATER})
+    assert run(["stop", "2026"]) == ExitCode.USAGE
+    assert f"several runs begin or end with '2026': {LATER}, {RUN}" in capsys.readouterr().err
+    assert run(["stop", "--all", "-o", "json"]) == ExitCode.HELD
+    assert len(json.loads(capsys.readouterr().out)["objects"]) == 2, "both were still in"
 
 
 def test_a_stop_that_may_not_look_never_says_that_there_was_nothing(
