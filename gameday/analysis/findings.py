@@ -6,6 +6,7 @@ team. It judges nothing anew: limits were the run's, patterns and effects are th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -54,7 +55,10 @@ _OTHERWISE: Final = "Find out why {signal} of {service} left its limits, and run
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A signal that was outside its limit for longer than allowed; ``worst`` is the farthest value."""
+    """A signal that was outside its limit for longer than allowed; ``worst`` is the farthest value.
+
+    ``beyond`` is the strength that broke it, where the hypothesis does not speak of that strength.
+    """
 
     signal: str
     service: str
@@ -63,6 +67,16 @@ class Broken:
     unit: str = ""
     limit: Limit | None = None
     guardrail: bool = False
+    beyond: str = ""
+
+    def __str__(self) -> str:
+        where = self.service or "the platform"
+        worst = f"{self.worst:+}" if math.isinf(self.worst) else f"{self.worst:.4g}"
+        reached = f"reached {worst}{f' {self.unit}' if self.unit else ''}"
+        if self.beyond:
+            reached = f"broke at {self.beyond}, beyond the promise: it {reached}"
+        which = "the guardrail is" if self.guardrail else "tolerated is"
+        return f"{self.signal} at {where} {reached}{f'; {which} {self.limit}' if self.limit else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,26 +129,26 @@ class _Drawing:
         return Finding.model_validate(values | more)
 
     def _broken(self, one: Broken) -> Finding:
-        where = one.service or "the platform"
-        limit = (
-            f"; {'the guardrail is' if one.guardrail else 'tolerated is'} {one.limit}" if one.limit else ""
-        )
-        title = f"{one.signal} at {where} reached {one.worst:.4g}{f' {one.unit}' if one.unit else ''}{limit}"
         pattern = self._pattern_of(one.service)
-        signal = self._signals.get(one.signal)
-        to_do = _TO_DO_OF_MEASURES.get((signal.measures if signal else None) or "", _OTHERWISE)
         return self._finding(
-            f"{one.stage}/broken/{one.signal}/{one.service}",
-            title,
-            "high",
+            # A promise that is broken later is another thing than where the promise ends.
+            f"{one.stage}/{'beyond' if one.beyond else 'broken'}/{one.signal}/{one.service}",
+            str(one),
+            "low" if one.beyond else "high",
             one.service,
             stage=one.stage,
             cause=self._why(pattern) if pattern else "",
             sure=pattern.sure if pattern else 1.0,
             evidence=pattern.evidence if pattern else (),
-            breaksHypothesis=True,
-            action=to_do.format(service=where, signal=one.signal),
+            breaksHypothesis=not one.beyond,
+            # Nothing was promised there, so nobody owes anything.
+            action="" if one.beyond else self._to_do(one),
         )
+
+    def _to_do(self, one: Broken) -> str:
+        signal = self._signals.get(one.signal)
+        words = _TO_DO_OF_MEASURES.get((signal.measures if signal else None) or "", _OTHERWISE)
+        return words.format(service=one.service or "the platform", signal=one.signal)
 
     def _pattern_of(self, service: str) -> Pattern | None:
         own = [one for one in self._learned.patterns if service in one.services]

@@ -154,7 +154,7 @@ def _show(prediction: Prediction, console: Console) -> None:
     facts = table("", "")
     facts.show_header = False
     facts.add_row("Twin", "\n".join(prediction.twin))
-    facts.add_row("Breaks", "\n".join(prediction.breaches) or "nothing")
+    facts.add_row("Breaks", "\n".join(prediction.breaches) or "nothing that is promised")
     patterns = [f"{one.name}: {' -> '.join(one.services)}" for one in prediction.patterns]
     facts.add_row("Patterns", "\n".join(patterns) or "none")
     facts.add_row("Well again", _recovered(prediction.recovered_s))

@@ -21,6 +21,8 @@ from gameday.monitor.judge import State
 from gameday.monitor.watch import Watch
 from gameday.plan.model import Plan
 from gameday.run.comeback import Comeback
+from gameday.spec.base import Comparison
+from gameday.spec.gradual import Step
 
 
 @dataclass(frozen=True)
@@ -116,9 +118,8 @@ class Kept:
         for one in self.observations:
             if one.value is not None and one.signal in watches:
                 found.setdefault((one.signal, one.service), []).append(one)
-        # However strong the step was that broke it, it is the same weakness.
-        families = {stage.name: stage.step.stage for stage in self.plan.stages if stage.step is not None}
-        return tuple(_broken(watches[signal], rows, families) for (signal, _), rows in found.items())
+        steps = {stage.name: stage.step for stage in self.plan.stages if stage.step is not None}
+        return tuple(_broken(watches[signal], rows, steps) for (signal, _), rows in found.items())
 
 
 def _plan(record: RunRecord) -> Plan:
@@ -131,22 +132,39 @@ def _plan(record: RunRecord) -> Plan:
         ) from error
 
 
-def _broken(watch: Watch, rows: Sequence[Observation], families: Mapping[str, str]) -> Broken:
+def _broken(watch: Watch, rows: Sequence[Observation], steps: Mapping[str, Step]) -> Broken:
     over = any(one.state == State.OVER for one in rows)
-    limit = watch.abort_when if over and watch.tolerate is None else watch.tolerate
+    limit = watch.abort_when if over else watch.tolerate
     values = [one.value for one in rows if one.value is not None]
-    higher = worse_of(watch) == "higher"
+    worst = max(values) if _worse_above(limit, guardrail=over) else min(values)
     stage = rows[0].stage.removeprefix("after ").removeprefix("before ")
-    worst = max(values) if higher else min(values)
-    stage = families.get(stage, stage)
-    return Broken(watch.name, rows[0].service, stage, worst, watch.unit, limit, guardrail=over)
+    step = steps.get(stage)
+    return Broken(
+        watch.name,
+        rows[0].service,
+        # However strong the step was that broke it, it is the same weakness.
+        step.stage if step is not None else stage,
+        worst,
+        watch.unit,
+        limit,
+        guardrail=over,
+        # A guardrail is no promise: what passes it stops the run, at whatever strength.
+        beyond=step.strength if step is not None and not step.must_hold and not over else "",
+    )
 
 
 def worse_of(watch: Watch) -> Literal["higher", "lower"]:
     """In which direction a watched signal gets worse, by its limits."""
-    if watch.tolerate is not None:
-        return "lower" if watch.tolerate.operator in {">", ">="} else "higher"
-    return "lower" if watch.abort_when is not None and watch.abort_when.operator in {"<", "<="} else "higher"
+    guardrail = watch.tolerate is None
+    above = _worse_above(watch.abort_when if guardrail else watch.tolerate, guardrail=guardrail)
+    return "higher" if above else "lower"
+
+
+def _worse_above(limit: Comparison | None, *, guardrail: bool) -> bool:
+    """Whether higher is worse: past a guardrail, or past what is tolerated, which must hold."""
+    if limit is None:
+        return True
+    return limit.operator not in ({"<", "<="} if guardrail else {">", ">="})
 
 
 def window(name: str, begin: datetime, end: datetime) -> Window:

@@ -12,6 +12,7 @@ from prefect.client.schemas.objects import State
 
 from flows.run_experiment import run_experiment
 from gameday.analysis.model import Analysis
+from gameday.analysis.prediction import breaches_of
 from gameday.journal.actions import Actions
 from gameday.journal.results import Results
 from gameday.journal.store import Journal
@@ -65,6 +66,15 @@ async def test_the_platform_as_declared_holds_what_is_promised_and_breaks_beyond
     words = f"held up to {found.held}, broke at {found.broke}; the hypothesis speaks of up to 200ms"
     assert state.message == f"delay.latency {words}"
     assert await live_faults() == []
+    async with Journal.open(load().database_url) as journal:
+        (record,) = await journal.latest()
+        analysis = Analysis.model_validate(await Results(journal).analysis(record.run))
+        items = await Actions(journal).items(run=record.run)
+    assert breaches_of(analysis) == (), "the prediction of a run that held tells of no breach"
+    beyond = [one for one in analysis.findings if "/beyond/p95/" in one.key]
+    assert all(f"broke at {found.broke}, beyond the promise" in one.title for one in beyond)
+    assert beyond
+    assert not [one for one in items if "/beyond/" in one.key], "nobody owes what was not promised"
 
 
 async def test_with_a_cold_cache_and_one_connection_a_pod_it_breaks_earlier_than_promised(
