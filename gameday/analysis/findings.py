@@ -6,6 +6,7 @@ team. It judges nothing anew: limits were the run's, patterns and effects are th
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -116,7 +117,9 @@ class _Drawing:
         yield from map(self._not_back, (one for one in self._learned.returns if one.took is None))
         yield from map(self._overspent, (one for one in self._learned.budgets if one.spent > 1))
         yield from map(self._unheard, filter(_unheard, self._learned.alerts))
-        yield from map(self._not_shown, (one for one in self._learned.shown if one.get("held") is not True))
+        missed = [one for one in self._learned.shown if one.get("held") is not True]
+        yield from map(self._not_shown, filter(_answered, missed))
+        yield from map(self._not_asked, itertools.filterfalse(_answered, missed))
 
     def _finding(self, key: str, title: str, severity: Severity, service: str = "", **more: Any) -> Finding:
         values = {
@@ -212,18 +215,37 @@ class _Drawing:
 
     def _not_shown(self, one: Mapping[str, Any]) -> Finding:
         stage, name = str(one.get("stage", "")), str(one.get("name", ""))
-        service = str(one.get("service") or "")
-        told = one.get("evidence") or ()
+        service = next(iter(one.get("services") or ()), "")
         return self._finding(
             f"{stage}/shown/{name}",
             f"{stage} did not show that {name}" if one.get("held") is False else f"{name}: not to be seen",
             "high",
             service,
             stage=stage,
-            evidence=(told,) if isinstance(told, str) else tuple(map(str, told)),
+            evidence=_evidence(one),
             breaksHypothesis=True,
             action=f"See to it that {name} holds, and run the experiment again.",
         )
+
+    def _not_asked(self, one: Mapping[str, Any]) -> Finding:
+        stage, name = str(one.get("stage", "")), str(one.get("name", ""))
+        return self._finding(
+            f"{stage}/not-asked/{name}",
+            f"Whether {stage} showed that {name} is not known: Prometheus could not be asked",
+            "low",
+            stage=stage,
+            evidence=_evidence(one),
+        )
+
+
+def _answered(shown: Mapping[str, Any]) -> bool:
+    # Records that are older than this key say nothing of it.
+    return bool(shown.get("answered", True))
+
+
+def _evidence(shown: Mapping[str, Any]) -> tuple[str, ...]:
+    told = shown.get("evidence") or ()
+    return (told,) if isinstance(told, str) else tuple(map(str, told))
 
 
 def _unheard(one: AlertSeen) -> bool:

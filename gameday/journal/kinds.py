@@ -79,7 +79,10 @@ EVENTS: Final[Mapping[EventKind, Told]] = {
     "ended": Told("A fault is proved to be over.", ("fault", "took_s")),
     "replaced": Told("What was killed was replaced.", ("fault", "service", "ready", "of", "pods")),
     "recovered": Told("How each service came back after a stage.", ("stage", "services")),
-    "shown": Told("Whether a stage showed what it must.", ("stage", "name", "held", "evidence")),
+    "shown": Told(
+        "Whether a stage showed what it must, which services did not, and whether Prometheus answered.",
+        ("stage", "name", "held", "evidence", "answered", "services"),
+    ),
     "gradual": Told("A step of a gradual stage held, or the whole result.", ("stage", "result")),
     "stop": Told("A line of an emergency stop, whoever made it."),
     "recovery": Told(

@@ -29,13 +29,17 @@ _Points = Sequence[tuple[datetime, float]]
 
 
 class Shown(Model):
-    """Whether one thing was seen; ``held`` is None where there was no data, or no answer."""
+    """Whether one thing was seen; ``held`` is None where there was no data, or no answer.
+
+    ``services`` are those that did not show it; none where any of several would have been enough.
+    """
 
     stage: str
     name: str
     held: bool | None
     evidence: str
     answered: bool = True
+    services: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +68,24 @@ async def judge(run: Run, stage: PlannedStage, began: datetime) -> None:
 
 async def _tell(run: Run, shown: Shown) -> None:
     words = {True: "shown", False: "not shown", None: "not shown, as far as could be seen"}[shown.held]
+    words = words if shown.answered else "not known"
     reason = f"{shown.stage}: {shown.name}: {shown.evidence}"
     if not shown.answered:
         run.findings.unseen.append(f"{reason}; whether it was shown is not known")
     elif not shown.held:
         run.findings.missed.append(reason)
     message = f"{shown.stage}: {shown.name}: {words}: {shown.evidence}"
-    await run.tell(KIND, message, **shown.model_dump(mode="json", exclude={"answered"}))
+    await run.tell(KIND, message, **shown.model_dump(mode="json"))
 
 
 def judged(stage: str, wanted: Showing, answer: RangeReading, window: Window) -> Shown:
     """What ``answer``, to the query of ``wanted``, shows."""
-    held: bool | None = None
-    answered = answer.failure is None or answer.failure.reason in _NO_DATA
-    if not answered:
+    if answer.failure is not None and answer.failure.reason not in _NO_DATA:
         evidence = f"Prometheus gave no answer ({answer.failure})"
-    else:
-        held, evidence = _judged(wanted, _by_service(wanted, answer.series), window)
-    return Shown(stage=stage, name=wanted.name, held=held, evidence=evidence, answered=answered)
+        return Shown(stage=stage, name=wanted.name, held=None, evidence=evidence, answered=False)
+    held, evidence, services = _judged(wanted, _by_service(wanted, answer.series), window)
+    named = tuple(one for one in services if one)
+    return Shown(stage=stage, name=wanted.name, held=held, evidence=evidence, services=named)
 
 
 def _by_service(wanted: Showing, series: Sequence[Series]) -> dict[str, _Points]:
@@ -94,22 +98,28 @@ def _by_service(wanted: Showing, series: Sequence[Series]) -> dict[str, _Points]
     return {service: sorted(points) for service, points in sorted(found.items())}
 
 
-def _judged(wanted: Showing, points: dict[str, _Points], window: Window) -> tuple[bool | None, str]:
+def _judged(
+    wanted: Showing, points: dict[str, _Points], window: Window
+) -> tuple[bool | None, str, Sequence[str]]:
+    """Whether it was shown, in words, and the services that did not show it."""
     empty = [service for service, own in points.items() if not own]
     if empty or not points:
-        return None, f"no data{_at(empty)}"
+        return None, f"no data{_at(empty)}", empty
     if wanted.stays_within is not None and not wanted.services:
         # Wherever it is, it counts: the worst of all is told where all are within.
         together = [point for own in points.values() for point in own]
         held, words = _stays(wanted, wanted.stays_within, together, window)
         if held:
-            return held, words
-    each = [_of_one(wanted, service, own, window) for service, own in points.items()]
-    if wanted.reaches is not None and not wanted.services:
+            return held, words, ()
+    each = [(service, *_of_one(wanted, service, own, window)) for service, own in points.items()]
+    any_will_do = wanted.reaches is not None and not wanted.services
+    if any_will_do:
         # One is enough; where none did, all are told.
-        each = [one for one in each if one[0]] or each
-    failed = [words for held, words in each if not held]
-    return not failed, "; ".join(failed or [words for _, words in each])
+        each = [one for one in each if one[1]] or each
+    failed = [(service, words) for service, held, words in each if not held]
+    services = [service for service, _ in failed]
+    told = "; ".join([words for _, words in failed] or [words for _, _, words in each])
+    return not failed, told, () if any_will_do and len(services) > 1 else services
 
 
 def _at(services: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from flows.run_experiment import run_experiment
+from gameday.journal.actions import ActionItem, Actions
 from gameday.journal.store import Event, Journal
 from gameday.run.showing import KIND
 from gameday.settings import load
@@ -27,11 +28,12 @@ _YAML = YAML(typ="safe")
 
 @dataclass(frozen=True)
 class Ran:
-    """What came of a run: its verdict, why, and what each stage showed."""
+    """What came of a run: its verdict, why, what each stage showed, and what is to be done."""
 
     verdict: str
     why: str
     events: tuple[Event, ...]
+    items: tuple[ActionItem, ...]
 
     @property
     def shown(self) -> dict[str, bool | None]:
@@ -78,8 +80,9 @@ class Ground:
         async with Journal.open(load().database_url) as journal:
             (record,) = await journal.latest()
             events = tuple(await journal.events(record.run))
+            items = tuple(await Actions(journal).items(run=record.run))
         assert record.verdict is not None
-        return Ran(record.verdict.value, state.message or "", events)
+        return Ran(record.verdict.value, state.message or "", events, items)
 
 
 def _merge(into: dict[str, Any], changes: Mapping[str, Any]) -> None:

@@ -22,6 +22,8 @@ async def test_without_a_retry_budget_or_a_second_replica_a_killed_pod_is_notice
     ran = await ground.run("basic-pod-failure", "150s")
     assert ran.verdict == "disproved"
     assert ran.not_shown == ["kill-auth-service: retries-succeed", "kill-auth-service: users-see-none"]
+    missed = {one.key.rsplit("/", 1)[1]: one.service for one in ran.items if "/shown/" in one.key}
+    assert missed == {"retries-succeed": "auth-service", "users-see-none": "api-gateway"}
     # While the only pod of the platform services is away, there is nobody else to ask.
     assert re.match(r"errors \S+ requests/s at api-gateway: outside <= 2", ran.why)
 

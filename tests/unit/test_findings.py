@@ -71,6 +71,17 @@ def test_what_did_not_come_back_or_was_not_shown_is_found() -> None:
     assert all(one.breaks_hypothesis for one in found)
 
 
+def test_what_was_not_shown_belongs_to_the_service_that_did_not_show_it() -> None:
+    shown = {"stage": "kill", "name": "retries-succeed", "held": False, "evidence": "at best 0"}
+    (of_one,) = findings(learned(shown=[{**shown, "services": ["auth-service", "redis"]}]), PLATFORM)
+    assert (of_one.service, of_one.owner) == ("auth-service", "identity-team")
+    # A record that is older than these keys, or a query that speaks of no service.
+    (of_none,) = findings(learned(shown=[shown]), PLATFORM)
+    assert (of_none.service, of_none.owner) == ("", "platform-team")
+    assert of_none.key == of_one.key, "the same item goes on"
+    assert of_none.breaks_hypothesis
+
+
 def test_a_healthy_run_finds_nothing() -> None:
     back = Return.model_validate({"stage": "kill", "service": "redis", "took": "2s"})
     assert findings(learned(returns=[back]), PLATFORM) == ()

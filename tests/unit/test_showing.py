@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,10 +10,18 @@ from typing import Any
 
 import pytest
 
+from gameday.analysis.findings import Learned, findings
 from gameday.clients.answers import RangeReading, Series, Unknown, Why
-from gameday.run.showing import Shown, Window, judged
+from gameday.clients.prometheus import Prometheus
+from gameday.clock import SystemClock
+from gameday.journal.kinds import EVENTS
+from gameday.journal.store import Journal
+from gameday.plan.model import PlannedStage
+from gameday.run.context import Requested, Run, Session
+from gameday.run.showing import Shown, Window, judge, judged
 from gameday.spec.catalogue import Catalogue
 from gameday.spec.showing import Showing
+from tests.unit.test_report import NOT_NEEDED, RECORD, RUN, plan
 
 BEGIN = datetime(2026, 11, 23, 10, tzinfo=UTC)
 STEP = timedelta(seconds=10)
@@ -107,6 +116,46 @@ def test_a_prometheus_that_does_not_answer_says_nothing_about_the_platform() -> 
     shown = judged("stage", showing(reaches="> 1"), failed, WINDOW)
     assert (shown.held, shown.answered) == (None, False)
     assert "no answer within 5 s" in shown.evidence
+
+
+def test_the_services_that_did_not_show_it_are_known() -> None:
+    values = {"auth": [0.0, 3.0], "platform": [0.0, 0.0], "redis": [0.0, 9.0]}
+    named = found({"reaches": "> 2", "services": ["auth", "platform"]}, **values)
+    assert named.services == ("platform",)
+    assert found({"staysWithin": "<= 1"}, **values).services == ("auth", "redis")
+    assert found({"staysWithin": "<= 1", "services": ["auth", "gone"]}, **values).services == ("gone",)
+    assert found({"staysWithin": "<= 9"}, **values).services == ()
+    assert found({"reaches": "> 9"}, **values).services == (), "any of them would have been enough"
+    assert found({"reaches": "> 9"}, redis=[0, 9]).services == ("redis",)
+
+
+async def test_what_nobody_could_ask_is_written_down_so_and_breaks_no_hypothesis(tmp_path: Path) -> None:
+    stage = PlannedStage.model_validate(
+        {"name": "kill", "title": "t", "starts": "0s", "duration": "60s", "settle": "60s", "faults": ()}
+        | {"mustShow": [{"name": "breaker-opens", "query": "up", "reaches": "> 1"}]}
+    )
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and never listens
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        async with (
+            Journal.open(f"sqlite+aiosqlite:///{tmp_path / 'journal.db'}") as journal,
+            Prometheus(url, clock=SystemClock()) as prometheus,
+        ):
+            await journal.begin(RECORD)
+            others: dict[str, Any] = dict.fromkeys(NOT_NEEDED)
+            others |= {"catalogue": Catalogue(), "prometheus": prometheus}
+            run = Run(
+                plan(), Session(journal=journal, clock=SystemClock(), **others), Requested("Zoë", "why")
+            )
+            await judge(run, stage, run.now() - timedelta(minutes=2))
+            (event,) = await journal.events(RUN)
+    assert event.message.startswith("kill: breaker-opens: not known: Prometheus gave no answer")
+    assert set(event.data) <= set(EVENTS["shown"].data)
+    assert run.findings.missed == []
+    (one,) = findings(Learned("trial", "platform-team", shown=[event.data]), Catalogue().platform)
+    assert one.title == "Whether kill showed that breaker-opens is not known: Prometheus could not be asked"
+    assert (one.severity, one.breaks_hypothesis, one.action) == ("low", False, "")
+    assert "Prometheus gave no answer" in one.evidence[0]
 
 
 def mistakes(directory: Path, *showings: str, stage: str = "") -> list[str]:
