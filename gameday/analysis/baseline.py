@@ -31,7 +31,9 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     position = (len(ordered) - 1) * share
     low = math.floor(position)
     high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
+    first, part = ordered[low], position - low
+    # What is infinite has no place between: it is there, or it is not.
+    return first if not part or math.isinf(first) else first + (ordered[high] - first) * part
 
 
 def summarise(signal: str, service: str, values: Iterable[float]) -> Baseline | None:

@@ -30,7 +30,7 @@ def spent(
         return (), ("error budget: nothing was injected",)
     found, missing = [], []
     for service in platform.services:
-        usual = table.window(requests.name, service.name, before)
+        usual = table.finite(requests.name, service.name, before)
         if not len(usual):
             if service.health is not None:
                 missing.append(f"error budget of {service.name}: no requests were counted before the faults")
@@ -57,7 +57,7 @@ def spent(
 
 def _total(table: Table, signal: str, service: str, window: Window) -> float:
     """A rate summed up over a window; gaps count as the mean of what is there."""
-    values = table.window(signal, service, window)
+    values = table.finite(signal, service, window)
     return max(float(np.mean(values)), 0.0) * window.lasts.total_seconds() if len(values) else 0.0
 
 

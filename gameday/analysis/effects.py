@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from scipy import stats
 
+from gameday.analysis.baseline import percentile
 from gameday.analysis.model import Change, Effect, SignalSeries, Summary, Window
 from gameday.analysis.series import Table, Values
 
@@ -46,14 +47,14 @@ def summary(values: Values) -> Summary | None:
     """The values in few numbers; None where there are none."""
     if not len(values):
         return None
-    median, p95 = np.percentile(values, [50, 95])
+    ordered = np.sort(values).tolist()
     return Summary.model_validate(
         {
-            "count": len(values),
-            "median": float(median),
-            "p95": float(p95),
-            "least": float(values.min()),
-            "most": float(values.max()),
+            "count": len(ordered),
+            "median": percentile(ordered, 0.50),
+            "p95": percentile(ordered, 0.95),
+            "least": ordered[0],
+            "most": ordered[-1],
         }
     )
 
@@ -130,6 +131,8 @@ def is_back(before: Values, after: Values) -> bool | None:
 def usual(before: Values) -> tuple[float, float]:
     """The band in which the signal usually lies: what was seen, or three deviations, whichever is wider."""
     median = float(np.median(before))
+    if math.isinf(median):
+        return float(before.min()), float(before.max())
     spread = _USUAL * _MAD * float(np.median(np.abs(before - median)))
     margin = max(spread, abs(median) * 0.01)
     return min(float(before.min()), median - margin), max(float(before.max()), median + margin)
@@ -144,6 +147,8 @@ def _thinned(values: Values) -> Values:
 
 def _inflation(values: Values) -> float:
     """By how much fewer independent values there are than values: (1 + r) / (1 - r) of the lag-1 r."""
+    if not np.isfinite(values).all():
+        values = stats.rankdata(values)  # they have no mean, but an order
     centred = values - values.mean()
     power = float(centred @ centred)
     if power <= 0 or len(values) < 3:
@@ -154,7 +159,11 @@ def _inflation(values: Values) -> float:
 
 
 def _shift(before: Values, during: Values, z: float) -> tuple[float, float, float]:
-    differences = np.sort((during[:, None] - before[None, :]).ravel())
+    with np.errstate(invalid="ignore"):
+        differences = (during[:, None] - before[None, :]).ravel()
+    # Of two that are past everything, neither is past the other.
+    differences[np.isnan(differences)] = 0.0
+    differences.sort()
     m, n = len(before), len(during)
     # How far from the middle of all differences the interval reaches, by the test's normal approximation.
     reach = z * math.sqrt(m * n * (m + n + 1) / 12)
@@ -199,7 +208,8 @@ def _change(
 ) -> Change:
     delta, size_low, size_high = size
     certain = size_low > 0 or size_high < 0
-    matters = abs(delta) >= _NEGLIGIBLE and abs(shift) > _NOTICEABLE * abs(float(np.median(before)))
+    usually = abs(float(np.median(before)))
+    matters = abs(delta) >= _NEGLIGIBLE and (math.isinf(shift) or abs(shift) > _NOTICEABLE * usually)
     if not (certain and matters and (interval[0] > 0 or interval[1] < 0)):
         return "same"
     return "worse" if (shift > 0) == (worse == "higher") else "better"

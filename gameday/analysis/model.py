@@ -6,6 +6,7 @@ journal, and how it looks for the report. Moments are UTC; values are in the sig
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
@@ -23,7 +24,10 @@ PatternName = Literal[
 
 
 class SignalSeries(Model):
-    """One signal of one service over a run, on a regular grid; None where there was no value."""
+    """One signal of one service over a run, on a regular grid; None where there was no value.
+
+    A value may be infinite: in JSON it is the text "Infinity".
+    """
 
     signal: str
     service: str
@@ -91,6 +95,15 @@ class Effect(Model):
     change: Change = "unknown"
     back: Annotated[bool | None, Field(description="whether after is like before again")] = None
     why_unknown: str = ""
+
+    @property
+    def words(self) -> str:
+        """What became of it: the change, or why that is not known; and where it has no measure."""
+        words = self.why_unknown or self.change
+        if self.change not in {"worse", "better"} or self.shift is None or math.isfinite(self.shift):
+            return words
+        past = "past every bucket or limit"
+        return f"{words}, {past}" if self.shift > 0 else f"{words}: it was {past} before"
 
 
 class Detection(Model):

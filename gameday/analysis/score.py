@@ -87,9 +87,13 @@ def _answering(budget: BudgetSpent | None) -> ScorePart | None:
 
 
 def _fast(effect: Effect | None) -> ScorePart | None:
-    if effect is None or effect.before is None or effect.during is None or effect.before.median <= 0:
+    if effect is None or effect.before is None or effect.during is None:
+        return None
+    if not 0 < effect.before.median < math.inf:
         return None
     times = effect.during.p95 / effect.before.median
+    if math.isinf(times):
+        return _part("fast", 0.0, _FAST, "its slow answers took longer than could be measured")
     kept = 1.0
     if times > _UNNOTICED:
         kept = 1 - math.log(times / _UNNOTICED) / math.log(_ALL_LOST_SLOWER / _UNNOTICED)

@@ -28,12 +28,15 @@ def on_grid(
     end: datetime,
     step: timedelta,
 ) -> SignalSeries:
-    """The points on a grid from ``begin`` to ``end``, each at the moment that it is nearest to."""
+    """The points on a grid from ``begin`` to ``end``, each at the moment that it is nearest to.
+
+    Infinite ones are values: nothing is worse than what went past every bucket, or never came.
+    """
     count = max(int((end - begin) / step) + 1, 0)
     values: list[float | None] = [None] * count
     for at, value in points:
         place = round((at - begin) / step)
-        if 0 <= place < count and math.isfinite(value):
+        if 0 <= place < count and not math.isnan(value):
             values[place] = value
     return SignalSeries.model_validate(
         {
@@ -69,6 +72,11 @@ class Table:
             return np.empty(0)
         array = self._arrays[signal, service][self._slice(series, window)]
         return array[~np.isnan(array)]
+
+    def finite(self, signal: str, service: str, window: Window | None) -> Values:
+        """The same without what is infinite, to be added up."""
+        values = self.window(signal, service, window)
+        return values[np.isfinite(values)]
 
     def raw(self, signal: str, service: str, window: Window) -> tuple[datetime, timedelta, Values]:
         """The values in ``window`` with their gaps, the moment of the first, and the step."""

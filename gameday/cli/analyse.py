@@ -85,8 +85,7 @@ def _effects(effects: Sequence[Effect], *, every: bool) -> Any:
         back = "" if one.back is None else "yes" if one.back else "no"
         before = f"{one.before.median:.4g}" if one.before else ""
         during = f"{one.during.median:.4g}" if one.during else ""
-        change = one.why_unknown or one.change
-        columns.add_row(one.signal, one.service, before, during, _shift(one), one.stage, change, back)
+        columns.add_row(one.signal, one.service, before, during, _shift(one), one.stage, one.words, back)
     return columns if shown else Text(f"None of {len(effects)} series changed beyond its noise.")
 
 

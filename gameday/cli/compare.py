@@ -66,7 +66,7 @@ def _print(console: Console, found: Compared) -> None:
         for one in changed:
             medians = (f"{each.median:.4g}" if each is not None else "" for each in (one.before, one.during))
             shift = f"{one.shift:+.3g} ({one.low:+.3g} to {one.high:+.3g})"
-            columns.add_row(one.signal, one.service, *medians, shift, one.change)
+            columns.add_row(one.signal, one.service, *medians, shift, one.words)
         console.print(columns)
     else:
         count = len(found.effects)

@@ -177,7 +177,7 @@ def _print_effects(console: Console, data: ReportData) -> None:
     for one in changed:
         summaries = (one.before.median if one.before else None, data.worst(one))
         values = (*summaries, one.after.median if one.after else None)
-        columns.add_row(one.signal, one.service, *map(_figure, values), one.change)
+        columns.add_row(one.signal, one.service, *map(_figure, values), one.words)
     console.print(columns)
 
 

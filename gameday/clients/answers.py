@@ -120,6 +120,11 @@ class Series:
     gaps: int = 0
     infinite: tuple[tuple[datetime, float], ...] = ()
 
+    @property
+    def measured(self) -> list[tuple[datetime, float]]:
+        """All points, the infinite ones among them, in order of time."""
+        return sorted((*self.points, *self.infinite))
+
 
 @dataclass(frozen=True, slots=True)
 class RangeReading:

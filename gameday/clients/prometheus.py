@@ -143,7 +143,7 @@ class Prometheus:
             series = tuple(as_series(one) for one in answer)
         except _NOT_READABLE:
             return RangeReading(query, failure=_STRANGE)
-        if not any(one.points for one in series):
+        if not any(one.points or one.infinite for one in series):
             detail = "no series has a value in that time" if series else NO_SERIES
             return RangeReading(query, series, Unknown(Why.NAN if series else Why.EMPTY, detail))
         return RangeReading(query, series)

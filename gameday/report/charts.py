@@ -16,8 +16,10 @@ from itertools import cycle
 from typing import Any, Final
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from gameday.analysis.model import SignalSeries, Window
@@ -67,9 +69,10 @@ class Chart:
     def in_words(self) -> str:
         """What somebody is told who does not see it."""
         services = ", ".join(one.service or "the platform" for one in self.lines)
-        values = [value for one in self.lines for value in one.values if value is not None]
+        known = [value for one in self.lines for value in one.values if value is not None]
+        values = [value for value in known if math.isfinite(value)]
         span = f", from {min(values):.4g} to {max(values):.4g} {self.unit}".rstrip() if values else ""
-        return f"{self.title} of {services}{span}"
+        return ", ".join([f"{self.title} of {services}{span}", *_edges(known)])
 
 
 def svg(chart: Chart) -> str:
@@ -100,19 +103,22 @@ def _figure(chart: Chart, size: tuple[float, float]) -> Figure:
     axes = figure.subplots()
     # Fixed: to have the layout worked out takes as long as all the rest.
     figure.subplots_adjust(left=0.085, right=0.74, top=0.88, bottom=0.13)
-    values: list[float] = []
+    curves: list[tuple[Line2D, list[float]]] = []
     looks = cycle((colour, dash) for dash in _DASHES for colour in _COLOURS)
     for one, (colour, dash) in zip(chart.lines, looks, strict=False):
         moments, line = _points(one)
-        axes.plot(moments, line, dash, color=colour, linewidth=1.2, label=one.service or "the platform")
-        values += [value for value in line if not math.isnan(value)]
+        finite = [value if math.isfinite(value) else math.nan for value in line]
+        label = one.service or "the platform"
+        (curve,) = axes.plot(moments, finite, dash, color=colour, linewidth=1.2, label=label)
+        curves.append((curve, line))
     _mark_stages(axes, chart.stages)
     if chart.band is not None:
         # On two lines: a long name does not fit beside the chart otherwise.
         words = f"usual at\n{chart.band_of}" if chart.band_of else "usual"
         axes.axhspan(*chart.band, color=_BAND, alpha=0.12, linewidth=0, label=words)
-    far = _mark_limits(axes, chart.limits, values)
-    title = " · ".join([f"{chart.title}{f' ({chart.unit})' if chart.unit else ''}", *far])
+    values = [value for _, line in curves for value in line if math.isfinite(value)]
+    notes = _mark_limits(axes, chart.limits, values) + _draw_infinite(axes, curves)
+    title = " · ".join([f"{chart.title}{f' ({chart.unit})' if chart.unit else ''}", *notes])
     axes.set_title(title, loc="left", fontsize=9)
     axes.margins(x=0)
     low, high = axes.get_xlim()
@@ -133,12 +139,40 @@ def _points(one: SignalSeries) -> tuple[list[float], list[float]]:
     moments, thinned = [], []
     for place in range(0, len(values), every):
         part = values[place : place + every]
-        known = [value for value in part if not math.isnan(value)]
-        # The farthest from the middle of its part: what stands out stays.
-        middle = sum(known) / len(known) if known else math.nan
         moments.append(begin + place * step)
-        thinned.append(max(known, key=lambda value: abs(value - middle)) if known else math.nan)
+        thinned.append(_telling([value for value in part if not math.isnan(value)]))
     return moments, thinned
+
+
+def _telling(values: Sequence[float]) -> float:
+    """The farthest from the middle of all: what stands out stays."""
+    if not values:
+        return math.nan
+    middle = sum(values) / len(values)
+    if not math.isfinite(middle):
+        return next(value for value in values if math.isinf(value))
+    return max(values, key=lambda value: abs(value - middle))
+
+
+def _edges(values: Sequence[float]) -> list[str]:
+    """In words, where the chart draws what is infinite; nothing where nothing is."""
+    named = {math.inf: "+inf at the top edge", -math.inf: "-inf at the bottom edge"}
+    return [words for value, words in named.items() if value in values]
+
+
+def _draw_infinite(axes: Axes, curves: Sequence[tuple[Line2D, list[float]]]) -> list[str]:
+    """Lead the lines to the edge of the chart where they are infinite; answers with that in words."""
+    if not (told := _edges([value for _, line in curves for value in line])):
+        return []
+    low, high = axes.get_ylim()
+    for curve, line in curves:
+        moments = np.asarray(curve.get_xdata(), dtype=np.float64)
+        curve.set_ydata(np.clip(line, low, high))
+        curve.set_clip_on(False)  # half of a line that lies on the edge would be cut off
+        # Of a line that was nowhere else, the chart does not know yet when it was.
+        axes.update_datalim([(moment, low) for moment in (*moments[:1], *moments[-1:])])
+    axes.set_ylim(low, high)
+    return told
 
 
 def _mark_stages(axes: Axes, stages: Iterable[Window]) -> None:

@@ -161,7 +161,7 @@ async def _measured(
             found.missing.append(f"{signal.name} is not known: {answer.failure}")
         for series in answer.series:
             key = (signal.name, series.labels.get("service", ""))
-            measured.setdefault(key, []).extend(value for _, value in series.points)
+            measured.setdefault(key, []).extend(value for _, value in series.measured)
     return measured
 
 

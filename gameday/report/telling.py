@@ -6,6 +6,7 @@ changed; the most telling one first.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -48,7 +49,7 @@ def _weight(name: str, effects: Sequence[Effect]) -> float:
 def _times(one: Effect) -> float:
     usual = abs(one.before.median) if one.before is not None else 0.0
     # What was 0 before moved endlessly far; a hundredfold is as telling.
-    return min(abs(one.shift or 0.0) / usual, 100.0) if usual > 0 else 100.0
+    return min(abs(one.shift or 0.0) / usual, 100.0) if 0 < usual < math.inf else 100.0
 
 
 def _chart(
@@ -61,7 +62,7 @@ def _chart(
     own = [one for one in effects if one.signal == name and one.before is not None]
     farthest = max(own, key=_times, default=None)
     band = None
-    if farthest is not None and farthest.before is not None:
+    if farthest is not None and farthest.before is not None and math.isfinite(farthest.before.p95):
         band = (farthest.before.least, farthest.before.p95)
     limits: dict[str, Comparison] = {}
     if watch is not None:

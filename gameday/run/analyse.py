@@ -55,7 +55,7 @@ async def gather(
             answer = await prometheus.range(query, begin, end, step)
         if answer.failure is not None and answer.failure.reason is not Why.EMPTY:
             return {}, f"{signal.name}: {answer.failure}"
-        of_service = ((one.labels.get("service", ""), one.points) for one in answer.series)
+        of_service = ((one.labels.get("service", ""), one.measured) for one in answer.series)
         return {
             service: on_grid(signal.name, service, points, unit=signal.unit, begin=begin, end=end, step=step)
             for service, points in of_service

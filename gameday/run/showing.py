@@ -94,7 +94,7 @@ def _by_service(wanted: Showing, series: Sequence[Series]) -> dict[str, _Points]
     for one in series:
         service = one.labels.get("service", "")
         if not wanted.services or service in found:
-            found.setdefault(service, []).extend((*one.points, *one.infinite))
+            found.setdefault(service, []).extend(one.measured)
     return {service: sorted(points) for service, points in sorted(found.items())}
 
 

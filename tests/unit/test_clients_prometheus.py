@@ -210,6 +210,14 @@ async def test_points_without_a_value_are_counted_not_guessed(bench: Bench) -> N
     assert (idle.points, idle.gaps) == ((), 3)
 
 
+async def test_a_range_that_is_infinite_all_the_time_has_values(bench: Bench) -> None:
+    end, step = bench.world.now(), timedelta(seconds=30)
+    answer = await bench.client.range("vector(1) / 0", end - timedelta(minutes=1), end, step)
+    assert answer.failure is None
+    (one,) = answer.series
+    assert one.measured == [(end - 2 * step, math.inf), (end - step, math.inf), (end, math.inf)]
+
+
 async def test_a_range_without_any_series_is_unknown(bench: Bench) -> None:
     end = bench.world.now()
     answer = await bench.client.range("nothing", end - timedelta(minutes=1), end, timedelta(seconds=30))

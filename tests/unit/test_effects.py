@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from pydantic_core import to_json
 
 from gameday.analysis.detection import detections
 from gameday.analysis.effects import compare, effects, is_back
@@ -117,11 +120,43 @@ def test_the_stage_that_moved_a_signal_farthest_is_named() -> None:
 
 
 def test_gaps_are_left_out_and_nothing_is_filled_in() -> None:
-    one = on_grid(
-        "p95", "s", [(AT, 1.0), (AT + 3 * STEP, float("inf"))], begin=AT, end=AT + 4 * STEP, step=STEP
-    )
+    one = on_grid("p95", "s", [(AT, 1.0), (AT + 3 * STEP, math.nan)], begin=AT, end=AT + 4 * STEP, step=STEP)
     assert one.values == (1.0, None, None, None, None)
     assert list(Table([one]).window("p95", "s", window("all", 0, 5))) == [1.0]
+
+
+def test_what_is_infinite_is_a_value() -> None:
+    one = on_grid("p95", "s", [(AT, 1.0), (AT + STEP, math.inf)], begin=AT, end=AT + 2 * STEP, step=STEP)
+    assert one.values == (1.0, math.inf, None)
+    assert list(Table([one]).window("p95", "s", window("all", 0, 3))) == [1.0, math.inf]
+    kept = json.loads(to_json(one.model_dump(mode="json", by_alias=True), inf_nan_mode="strings"))
+    assert SignalSeries.model_validate(kept) == one, "the journal gives it back"
+
+
+def test_a_signal_that_was_infinite_all_stage_got_worse_and_is_told_in_words() -> None:
+    found = effect([0.005, 0.006] * 10, [math.inf] * 12)
+    assert (found.change, found.shift, found.size) == ("worse", math.inf, 1.0)
+    assert found.words == "worse, past every bucket or limit"
+    back = effect([math.inf] * 12, [0.005, 0.006] * 10)
+    assert back.words == "better: it was past every bucket or limit before"
+
+
+def test_one_infinite_value_is_an_outlier_like_any_other() -> None:
+    found = effect([1.0, 1.1, 0.9, 1.0, 1.05] * 4, [1.0, 1.1, 0.9, 1.0, 1.05] * 3 + [math.inf])
+    assert (found.change, found.words) == ("same", "same")
+    assert found.shift == pytest.approx(0, abs=0.1)
+
+
+@pytest.mark.parametrize("before", [[1.0, 1.1] * 6, [1.0, math.inf] * 6, [math.inf] * 12])
+@pytest.mark.parametrize("during", [[1.0, 1.1] * 6, [math.inf, 1.0] * 6, [math.inf] * 12])
+def test_nothing_that_is_told_of_infinite_values_is_no_number(
+    before: list[float], during: list[float]
+) -> None:
+    windows = [window("before", 0, 12), window("after", 24, 36), window("stage", 12, 24)]
+    (found,) = effects([series([*before, *during, *before])], windows, lambda _: "higher")
+    assert b"NaN" not in to_json(found, inf_nan_mode="strings")
+    assert found.back is not None
+    detections(Table([series([*before, *during])]), windows[2:], windows[0], ["p95"], lambda _: "higher")
 
 
 def test_a_fault_is_detected_when_a_signal_leaves_its_band_for_more_than_a_moment() -> None:

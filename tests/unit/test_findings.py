@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -143,6 +144,13 @@ def test_a_score_is_full_where_nothing_was_lost_and_says_why_where_it_is_not() -
     assert [part.points for part in service.parts] == [7.5, 0, 0, 0]
     assert "not well again in time after kill" in service.parts[-1].why
     assert service.value == pytest.approx(7.5)
+
+
+def test_answers_that_took_longer_than_can_be_measured_cost_all_points_for_speed() -> None:
+    (_, service) = scores(PLATFORM, [effect("p95", 0.1, math.inf, math.inf)], [], [], timedelta(minutes=5))
+    assert [(part.what, part.points) for part in service.parts] == [("fast", 0.0)]
+    always = [effect("p95", math.inf, math.inf, math.inf)]
+    assert scores(PLATFORM, always, [], [], timedelta(minutes=5)) == (), "nothing is slower than that"
 
 
 def test_a_service_of_which_nothing_was_seen_has_no_score() -> None:

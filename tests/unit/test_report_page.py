@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -20,6 +21,7 @@ from gameday.journal.actions import ActionItem, Actions
 from gameday.journal.results import FindingRecord, Results
 from gameday.journal.store import Event, Journal
 from gameday.journal.summary import REMARK
+from gameday.report.charts import Chart, svg
 from gameday.report.publish import Published, publish_kept
 from gameday.settings import load
 from gameday.spec.catalogue import Catalogue
@@ -89,7 +91,9 @@ EFFECT = {
 }
 
 
-async def analysed(journal: Journal, **finding: Any) -> None:
+async def analysed(
+    journal: Journal, effect: Mapping[str, Any] = EFFECT, during: float = 2.5, **finding: Any
+) -> None:
     """A whole run that was analysed, with what people wrote."""
     await whole_run(journal)
     body = {**FINDING, **finding}
@@ -103,7 +107,7 @@ async def analysed(journal: Journal, **finding: Any) -> None:
             "at": at(82),
             "method": "Hodges-Lehmann",
             "windows": windows,
-            "effects": [EFFECT],
+            "effects": [effect],
             "findings": [body],
             "detections": [{"stage": "kill", "by": "p95 at auth-service", "took": "5s"}],
             "missing": ["cpu: no answer"],
@@ -115,7 +119,7 @@ async def analysed(journal: Journal, **finding: Any) -> None:
     )
     results = Results(journal)
     await results.keep_analysis(RUN, at(82), analysis.model_dump(mode="json", by_alias=True), [record])
-    values = [0.12] * 60 + [2.5] * 12 + [0.12] * 4
+    values = [0.12] * 60 + [2.5] * 2 + [during] * 10 + [0.12] * 4
     series = SignalSeries.model_validate(
         {"signal": "p95", "service": "auth-service", "begin": at(-300), "step": "5s", "values": values}
     )
@@ -189,6 +193,37 @@ async def test_a_chart_of_every_watched_signal_says_in_words_what_it_shows(
     described = [values["aria-label"] for tag, values in page.tags if tag == "figure"]
     assert described == ["p95 of auth-service, from 0.12 to 2.5 s"]
     assert [tag for tag, _ in page.tags].count("svg") == 1
+
+
+async def test_what_is_infinite_is_on_the_page_and_at_the_edge_of_its_chart(
+    journal: Journal, tmp_path: Path
+) -> None:
+    endless = dict.fromkeys(("shift", "low", "high"), math.inf)
+    summary = {"count": 12, "median": math.inf, "p95": math.inf, "least": 2.5, "most": math.inf}
+    await analysed(journal, EFFECT | endless | {"during": summary}, math.inf)
+    found, page, _ = await published(journal, tmp_path)
+    described = [values["aria-label"] for tag, values in page.tags if tag == "figure"]
+    assert described == ["p95 of auth-service, from 0.12 to 2.5 s, +inf at the top edge"]
+    assert "+inf at the top edge" in page.text
+    assert "worse, past every bucket or limit" in page.text
+    assert "worse, past every bucket or limit" in found.markdown.read_text(encoding="utf-8")
+    assert {"nan", "NaN"}.isdisjoint(page.text.split())
+    assert page.text.count("+inf") >= 3, "during, worst, and the chart"
+
+
+def test_a_line_goes_to_the_edge_of_its_chart_for_as_long_as_it_is_infinite() -> None:
+    def line(*values: float) -> SignalSeries:
+        return SignalSeries.model_validate(
+            {"signal": "front", "service": "", "begin": at(0), "step": "5s", "values": values}
+        )
+
+    for values in ([0.1, 0.2, math.inf, math.inf], [math.inf] * 4, [0.1, -math.inf, 0.1, 0.1]):
+        drawn = svg(Chart("front", "s", [line(*values)]))
+        assert "the platform" in drawn
+        assert "+inf at the top edge" in drawn or "-inf at the bottom edge" in drawn
+    many = Chart("front", "s", [line(*[0.1] * 500, math.inf, *[0.1] * 499)])
+    assert "+inf at the top edge" in svg(many), "not lost where there are more points than pixels"
+    assert many.in_words == "front of the platform, from 0.1 to 0.1 s, +inf at the top edge"
 
 
 async def test_no_text_gets_out_of_its_place(journal: Journal, tmp_path: Path) -> None:

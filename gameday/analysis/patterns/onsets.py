@@ -88,7 +88,9 @@ class Signals:
                 (measures[one.signal], one.service), np.full(self._count, np.nan)
             )
             for at, value in one.points():
-                values[self._place(at)] = value
+                # Patterns count requests and shares: an infinite one is a division by nothing.
+                if math.isfinite(value):
+                    values[self._place(at)] = value
         before = next((window for window in windows if window.name == "before"), None)
         self._before = self._slice(before) if before is not None and own else slice(0, 0)
         self._begin_at_nothing()
