@@ -166,7 +166,7 @@ class _Drawing:
         services = " -> ".join(one.services) or "the platform"
         return self._finding(
             f"{one.stage}/pattern/{one.name}/{first}",
-            f"{one.name.replace('-', ' ').capitalize()}: {services}",
+            f"{one.name.replace('-', ' ').capitalize()}{f' in {one.stage}' if one.stage else ''}: {services}",
             "high" if one.sure >= 0.8 else "medium",
             first,
             stage=one.stage,

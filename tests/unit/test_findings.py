@@ -51,6 +51,16 @@ def test_the_same_weakness_has_the_same_key_again_whatever_its_figures_are() -> 
     assert keys == {"trial/slow/broken/p95/redis"}
 
 
+def test_a_pattern_of_two_stages_is_two_findings_that_can_be_told_apart() -> None:
+    herd = {"name": "thundering-herd", "sure": 0.9, "services": ["postgres"], "began": AT, "evidence": ["e"]}
+    patterns = [Pattern.model_validate(herd | {"stage": stage}) for stage in ("kill-cache", "split-cache")]
+    found = findings(learned(patterns=patterns), PLATFORM)
+    assert [(one.title, one.key) for one in found] == [
+        ("Thundering herd in kill-cache: postgres", "trial/kill-cache/pattern/thundering-herd/postgres"),
+        ("Thundering herd in split-cache: postgres", "trial/split-cache/pattern/thundering-herd/postgres"),
+    ]
+
+
 def test_an_alert_that_nobody_got_is_a_finding() -> None:
     missed = AlertSeen.model_validate(
         {"alert": "ServiceDown", "stage": "kill", "expected": True, "within": "2m"}
