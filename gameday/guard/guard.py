@@ -118,6 +118,8 @@ class Guard:
         self.turned_at = self._steady.now()
         self._live = 0
         self._all_of_living_runs = False
+        # Runs whose Lease has lapsed and of which nothing is left.
+        self._ended: frozenset[str] = frozenset()
         self._blind_told: set[str] = set()
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -201,10 +203,21 @@ class Guard:
         self.metrics.count_faults(Counter((one.run, one.experiment, one.stage, one.ref.kind) for one in live))
         self.metrics.overdue.set(sum(self._judge.overdue(one, now) for one in live))
         self.metrics.runs.set(pulse.runs)
-        self.metrics.lapsed.set(pulse.lapsed(now))
+        self.metrics.lapsed.set(self._unended(pulse.lapsed(now)))
         self.metrics.engaged.set(self._halting.since is not None)
         self.metrics.leader.set(self.election.leading)
         self.metrics.synced.set(self.view.synced)
+
+    def _unended(self, lapsed: frozenset[str]) -> int:
+        """How many of the runs that died may have left something.
+
+        Their Leases stay: by them whoever looks next knows that the run was cut off, and what still comes
+        of it is ended at once. What was seen to be over stays so while not everything can be seen.
+        """
+        left = frozenset(one.run for one in self.view.objects())
+        known = lapsed if self.view.synced else self._ended & lapsed
+        self._ended = known - left
+        return len(lapsed - self._ended)
 
     # Signals.
 

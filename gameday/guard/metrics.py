@@ -59,7 +59,9 @@ class Metrics:
         )
         self.runs = Gauge("gameday_guard_runs", "Runs that have a Lease.", registry=registry)
         self.lapsed = Gauge(
-            "gameday_guard_lapsed_runs", "Runs that no longer renew their Lease.", registry=registry
+            "gameday_guard_lapsed_runs",
+            "Runs that no longer renew their Lease, and may have left something that nobody has ended.",
+            registry=registry,
         )
         self.offences = Counter(
             "gameday_guard_offences", "What had to be ended, by rule.", ["rule"], registry=registry

@@ -93,9 +93,9 @@ class Pulse:
         """How many runs have a Lease."""
         return len(self._leases)
 
-    def lapsed(self, now: datetime) -> int:
-        """How many of them no longer renew it."""
-        return sum(bool(self.why_dead(run, now)) for run in self._leases)
+    def lapsed(self, now: datetime) -> frozenset[str]:
+        """Those of them that no longer renew it."""
+        return frozenset(run for run in self._leases if self.why_dead(run, now))
 
     def why_dead(self, run: str, now: datetime) -> str:
         """Why the run's Lease says that it does not live; "" where it does, or has none."""

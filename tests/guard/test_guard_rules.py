@@ -13,7 +13,9 @@ from gameday.clients.kubernetes import Cluster
 from gameday.clock import RemoteClock
 from gameday.guard.guard import Guard
 from gameday.safety import lever
+from gameday.safety.emergency import stop
 from gameday.safety.lease import RunLeases, run_lease
+from gameday.safety.stop_report import Scope
 from gameday.spec.kinds import EXPERIMENT, STAGE
 from tests.flows.conftest import until
 from tests.flows.emergency_fixtures import fault, inject, schedule, workflow
@@ -203,6 +205,37 @@ async def test_what_belongs_to_a_run_that_died_is_ended(
         await gone(chaos, "orphan-1", "orphan-2")
     assert await left(chaos) == {"kept"}
     await told(levers, "run-a has no Lease" if released else "the Lease of run run-a has lapsed")
+
+
+async def test_a_run_that_died_is_told_of_until_nothing_of_it_is_left_and_so_is_the_next(
+    chaos: ChaosMesh, cluster: Cluster, levers: Levers, clock: RemoteClock, start_guard: StartGuard
+) -> None:
+    # One that only looks: what was left is ended by somebody else, at a time that is known.
+    observer = await start_guard(observe=True)
+    await ready(observer)
+    for run in ("run-a", "run-b"):
+        await alive(cluster, clock, run)
+        await inject(chaos, fault("NetworkChaos", f"of-{run}", run=run))
+        await clock.sleep(35 * SECOND)
+        await turns(observer)
+        assert metric(observer, "gameday_guard_lapsed_runs") == 1, f"{run} left something"
+        await stop(chaos, Scope.of_run(run), clock=clock)
+
+        async def over() -> bool:
+            return metric(observer, "gameday_guard_lapsed_runs") == 0
+
+        await until(over, f"{run} no longer counted")
+        lease = await cluster.lease(CHAOS, run_lease(run))
+        assert lease.lapsed(clock.now()), "by it `gameday status` knows that the run was cut off"
+    levers.pull("fail", path="networkchaos")
+    levers.pull("watches/drop", abrupt=True)
+
+    async def blind() -> bool:
+        return not observer.view.synced
+
+    await until(blind, "a guard that does not see everything")
+    await turns(observer)
+    assert metric(observer, "gameday_guard_lapsed_runs") == 0, "what was seen to be over stays so"
 
 
 async def test_an_object_that_claims_a_run_nobody_knows_gets_no_more_than_a_grace(

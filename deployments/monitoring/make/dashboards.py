@@ -133,7 +133,7 @@ def _now() -> Iterator[Any]:
     )
     yield number(
         "Runs without heartbeat",
-        "Runs that no longer renew their Lease; the guard ends their faults.",
+        "Runs that no longer renew their Lease and left something that nobody has ended yet.",
         "max(gameday_guard_lapsed_runs)",
         _ZERO_IS_GOOD,
     )
