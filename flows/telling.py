@@ -1,7 +1,7 @@
 """Flows that only speak: teams hear of scheduled runs ahead of time, and once a week of what happened.
 
-They read Prefect's schedule and the journal, and touch nothing. A run that was announced carries a tag,
-so that nobody hears of it twice.
+They read Prefect's schedule and the journal, and touch nothing. A run carries a tag for each team that
+has heard of it, and one once all have, so that nobody hears of it twice.
 """
 
 # No postponed annotations here: Prefect reads the flows' parameters in a copy of this module that
@@ -31,16 +31,18 @@ from gameday.report.digest import Coming, ahead, concerned, week
 from gameday.settings import clock, load
 from gameday.spec.base import parse_duration
 from gameday.spec.catalogue import Catalogue
+from gameday.spec.platform import Platform
 from gameday.spec.suite import takes
 
 ANNOUNCED: Final = "announced"
+"""The tag of a run that every team has heard of; with ``: TEAM`` after it, that this one has."""
 
 DurationText = Annotated[str, Field(pattern=r"^(\d+(\.\d+)?(ms|s|m|h))+$")]
 
 
 @flow(name="announce-scheduled", persist_result=False)
 async def announce_scheduled(within: DurationText = "24h") -> int:
-    """Tell the teams what scheduled runs will break of theirs. Answers how many runs were announced.
+    """Tell the teams what scheduled runs will break of theirs. Answers of how many runs all have heard now.
 
     Args:
         within: Runs that are due so soon, and were not announced yet.
@@ -55,12 +57,11 @@ async def announce_scheduled(within: DurationText = "24h") -> int:
         for flow_run, coming in await _due(client, catalogue, now, now + parse_duration(within)):
             if ANNOUNCED in flow_run.tags:
                 continue
-            failed = await _announce(coming, catalogue, speaker)
+            failed = await _announce(flow_run, coming, catalogue.platform, speaker, client)
             if failed:
-                # Without the tag it is tried again by the next of these flows.
+                # Whoever has no tag is told by the next of these flows.
                 logger.warning("%s could not be announced everywhere: %s", flow_run.name, "; ".join(failed))
                 continue
-            await client.update_flow_run(flow_run.id, tags=[*flow_run.tags, ANNOUNCED])
             announced += 1
     return announced
 
@@ -100,17 +101,24 @@ def _coming(flow_run: FlowRun, catalogue: Catalogue) -> Coming | None:
     return Coming(one.name, one.hypothesis, [one], where, at, one.duration)
 
 
-async def _announce(coming: Coming, catalogue: Catalogue, speaker: Messenger) -> Sequence[str]:
-    """Tell each team; answers why some could not be told."""
-    platform = catalogue.platform
-    failed = []
+async def _announce(
+    flow_run: FlowRun, coming: Coming, platform: Platform, speaker: Messenger, client: PrefectClient
+) -> Sequence[str]:
+    """Tell each team that has not heard of it; answers why some could not be told."""
+    failed, tags = [], list(flow_run.tags)
     for name, services in concerned(coming, platform).items():
-        team = platform.team(name)
-        if team is None:
+        team, tag = platform.team(name), f"{ANNOUNCED}: {name}"
+        if team is None or tag in tags:
             continue
         delivery = await attempt(speaker.open_thread(team.slack, ahead(coming, team, services, platform)))
         if not delivery.ok:
             failed.append(delivery.why)
+            continue
+        # At once: whatever becomes of the others, this team has heard of it.
+        tags.append(tag)
+        await client.update_flow_run(flow_run.id, tags=tags)
+    if not failed:
+        await client.update_flow_run(flow_run.id, tags=[*tags, ANNOUNCED])
     return failed
 
 

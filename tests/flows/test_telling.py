@@ -73,6 +73,27 @@ async def test_a_scheduled_run_is_announced_once_to_each_team_in_its_channel(san
 
 @pytest.mark.prefect
 @pytest.mark.usefixtures("in_prefect")
+async def test_a_team_that_could_not_be_told_is_told_later_and_no_other_hears_of_it_again(
+    sandbox: Sandbox,
+) -> None:
+    at = clock(load()).now() + timedelta(hours=3)
+    async with get_client() as client:
+        given = {"experiment": "basic-pod-failure", "environment": "staging"}
+        await client.create_flow_run(due, parameters=given, state=Scheduled(scheduled_time=at))
+    teams = [CATALOGUE.platform.team(name) for name in concerned(coming(), CATALOGUE.platform)]
+    channels = [team.slack for team in teams if team is not None]
+    refusal = {"kind": "error", "error": "channel_not_found", "times": 1, "methods": ["chat.postMessage"]}
+    httpx.put(f"{sandbox.url}/control/slack/fault", json=refusal, trust_env=False).raise_for_status()
+    assert await announce_scheduled() == 0, "not everybody has heard of it"
+    assert sorted(len(posted(sandbox, one)) for one in channels) == [0, *[1] * (len(channels) - 1)]
+    assert await announce_scheduled() == 1
+    assert [len(posted(sandbox, one)) for one in channels] == [1] * len(channels)
+    assert await announce_scheduled() == 0
+    assert [len(posted(sandbox, one)) for one in channels] == [1] * len(channels)
+
+
+@pytest.mark.prefect
+@pytest.mark.usefixtures("in_prefect")
 async def test_a_week_without_anything_is_quiet_and_one_with_is_told(sandbox: Sandbox) -> None:
     assert await weekly_summary("dev") is False
     now = clock(load()).now()
