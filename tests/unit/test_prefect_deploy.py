@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import jinja2
@@ -21,6 +22,7 @@ from deployments.prefect.apply import (
     prefect_file,
 )
 from gameday.journal.store import Verdict
+from gameday.spec.catalogue import Catalogue
 from tests.prefect_file import PrefectFile, declared
 
 DEPLOYMENTS = {f"{one.flow.name}/{one.name}": one for one in declared().deployments}
@@ -125,6 +127,31 @@ def _templates(parameters: dict[str, Any]) -> Iterator[str]:
             yield value["template"]
 
 
-def test_a_stuck_run_is_told_whatever_it_would_have_ended_as() -> None:
-    ends = set(AUTOMATIONS["a stuck run is told"]["trigger"]["expect"])
+STUCK = ("a stuck run is told", "a stuck suite is told")
+
+
+@pytest.mark.parametrize("name", STUCK)
+def test_a_stuck_run_is_told_whatever_it_would_have_ended_as(name: str) -> None:
+    ends = set(AUTOMATIONS[name]["trigger"]["expect"])
     assert {f"prefect.flow-run.{name}" for name in OURS} <= ends
+
+
+def test_whatever_breaks_something_is_told_of_where_it_is_stuck() -> None:
+    told = {AUTOMATIONS[name]["trigger"]["match_related"]["prefect.resource.id"] for name in STUCK}
+    breaking = [one for one in declared().deployments if "chaos" in one.tags]
+    assert breaking
+    for deployment in breaking:
+        assert told & {f"prefect.tag.{tag}" for tag in deployment.tags}, deployment.name
+
+
+def test_no_suite_that_is_well_is_called_stuck() -> None:
+    catalogue = Catalogue()
+    patience = timedelta(seconds=AUTOMATIONS["a stuck suite is told"]["trigger"]["within"])
+    for deployment in declared().deployments:
+        if "suite" not in deployment.parameters:
+            continue
+        suite = catalogue.suite(str(deployment.parameters["suite"]))
+        parts = catalogue.parts(suite)
+        each = [one.experiment.baseline + one.takes + one.experiment.recovery.timeout for one in parts]
+        between = len(parts) * (suite.between.settle + suite.between.timeout)
+        assert sum(each, between) + catalogue.guardrails.approvals.waits < patience
