@@ -1,4 +1,4 @@
-"""Why: there is one way to end faults in anger; hooks, guard, command and Slack are but doors to it.
+"""Why: there is one way to end faults in anger; hooks, guard and command are but doors to it.
 
 The order is the one that Chaos Mesh's own behaviour asks for: silence what brings forth faults
 (Schedules, Workflows), then delete every kind at once and look again until all is gone, children
