@@ -45,10 +45,12 @@ async def execute(run: str) -> Halt | None:
         if halt is not None and halt.verdict is not Verdict.DISPROVED:
             # Whatever else it is, the platform has enough to bear.
             await current.load.stop()
-        return halt
     finally:
         # Here, not after the subflow: where Prefect's server is gone, its end takes a minute.
         await current.end_everything()
+    if halt is not None:
+        current.tell_halt(halt)
+    return halt
 
 
 async def _stages(current: ActiveRun) -> Halt | None:

@@ -109,6 +109,11 @@ class ActiveRun:
             await shielded(end_everything(self.run))
             self.injected = False
 
+    def tell_halt(self, halt: Halt) -> None:
+        """Tell people why the execution ended early. Returns at once."""
+        last = self.observer.progress.stages[-1:]
+        self.announcer.halted(halt, last[0].stage if last else None)
+
     def stage(self, name: str) -> PlannedStage:
         """The stage called ``name``."""
         return next(stage for stage in self.run.plan.stages if stage.name == name)

@@ -36,6 +36,8 @@ async def validate_recovery(run: str) -> Recovered:
         blind=recovered.blind and not recovered.in_time,
         took_s=recovered.took.total_seconds() if recovered.took is not None else None,
     )
+    if recovered.in_time:
+        current.announcer.recovered(f"steady state {_in_words(recovered)}")
     return recovered
 
 

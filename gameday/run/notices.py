@@ -16,7 +16,9 @@ from typing import Final
 from gameday.clients.slack import Delivery, Message, Terminal, Thread, attempt
 from gameday.errors import RefusedError
 from gameday.journal.store import Verdict
+from gameday.plan.model import PlannedStage
 from gameday.run.context import Run
+from gameday.run.observe import Halt
 from gameday.run.outbox import Outbox
 from gameday.safety.risk import Risk
 from gameday.spec.base import format_duration
@@ -50,6 +52,7 @@ class Announcer:
         """Speak for ``run``; ``Announcer.open`` is the way in."""
         self._run = run
         self._outbox = outbox
+        self._halted = ""
         # What is put into the thread after the verdict.
         self.files: tuple[Path, ...] = ()
 
@@ -126,6 +129,29 @@ class Announcer:
         delivery = await attempt(self._run.session.messenger.attach(thread, self.files))
         if not delivery.ok:
             await self._untold(message, delivery)
+
+    def halted(self, halt: Halt, last: PlannedStage | None) -> None:
+        """Have it told why the faults were ended early, and whether they are out. Returns at once.
+
+        The verdict comes after the recovery, which may take minutes. ``last`` is the stage that was
+        injected last; a step of a gradual one may break without breaking the hypothesis.
+        """
+        step = last.step if last is not None else None
+        beyond = halt.by_signals and step is not None and not step.must_hold
+        word = f"broke at {step}" if beyond and halt.verdict is Verdict.DISPROVED else halt.verdict.value
+        self._halted = f"{mark(halt.verdict)} {word}"
+        faults = "faults ended"
+        if last is None:
+            faults = "nothing was in"
+        elif self._run.findings.left_behind:
+            faults = f"not every fault is proved to be over: gameday stop {self._run.id}"
+        self.say(f"{mark(halt.verdict)} {word[0].upper()}{word[1:]}: {'; '.join(halt.reasons)}; {faults}")
+        self._enqueue(self._change_head, self._head(f"{self._halted}; {faults}"))
+
+    def recovered(self, words: str) -> None:
+        """Have it told that the platform is well again, and how soon. Returns at once."""
+        self.say(f"Recovered: {words}")
+        self._enqueue(self._change_head, self._head(f"{self._halted}; recovered".removeprefix("; ")))
 
     def close_thread(self, verdict: Verdict, reasons: tuple[str, ...]) -> None:
         """Have the verdict given in the thread and in its head. Returns at once."""

@@ -65,6 +65,11 @@ async def test_the_platform_as_declared_holds_what_is_promised_and_breaks_beyond
     assert state.name == "Held"
     words = f"held up to {found.held}, broke at {found.broke}; the hypothesis speaks of up to 200ms"
     assert state.message == f"delay.latency {words}"
+    async with Journal.open(load().database_url) as journal:
+        (record,) = await journal.latest()
+        said = [event.message for event in await journal.events(record.run) if event.kind == "message"]
+    assert any(one.startswith(f"✗ Broke at delay.latency {found.broke}: p95") for one in said)
+    assert not any("Disproved" in one for one in said)
     assert await live_faults() == []
     async with Journal.open(load().database_url) as journal:
         (record,) = await journal.latest()

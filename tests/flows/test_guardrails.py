@@ -226,6 +226,24 @@ async def test_a_lever_that_is_pulled_stops_the_run(sandbox: Sandbox, trial: Tri
     assert "the safety lever is engaged by on-call: a test" in why
 
 
+@pytest.mark.parametrize("word", ["Aborted", "Stopped"])
+async def test_people_hear_at_once_why_the_faults_were_ended_and_when_it_had_recovered(
+    sandbox: Sandbox, trial: Trial, word: str
+) -> None:
+    trial.write(stage("first", "api-gateway"), stage("second", "auth-service"), maxRunDuration="60s")
+    name, _, _ = await verdict(once("injected", lambda: pull(sandbox) if word == "Stopped" else None))
+    assert name == word
+    head, *replies = httpx.get(f"{sandbox.url}/control/slack/messages", trust_env=False).json()
+    texts = [one["text"] for one in replies]
+    early, recovered, final = [text for text in texts if not text.startswith(("Injected", "Ended"))][:3]
+    assert f"{word}: " in early
+    assert early.endswith("; faults ended")
+    assert recovered.startswith("Recovered: steady state ")
+    assert f"{word}: " in final
+    # That the faults are ended, that it has recovered, the verdict.
+    assert head["edits"] == 3
+
+
 async def test_people_read_how_risky_a_run_is(sandbox: Sandbox, trial: Trial) -> None:
     trial.write(stage("one", "api-gateway"))
     assert (await verdict())[0] == "Held"
