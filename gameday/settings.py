@@ -66,7 +66,9 @@ class Settings(BaseSettings):
         description="where the platform's users come in, for HTTP probes and load; goes before an "
         "environment's url, so that what is meant for the sandbox stays there",
     )
-    slack_token: SecretStr | None = Field(None, description="a bot token with chat:write")
+    slack_token: SecretStr | None = Field(
+        None, description="a bot token with chat:write and files:write; with channels:read for the doctor"
+    )
     slack_webhook_url: Annotated[SecretStr, AfterValidator(_secret_web_address)] | None = Field(
         None, description="an incoming webhook, where there is no token"
     )

@@ -87,6 +87,7 @@ class Workload:
     generation: int = 0
     observed_generation: int = 0
     paused: bool = False
+    images: tuple[str, ...] = ()  # of its pods' containers
 
     def __str__(self) -> str:
         return f"{self.kind} {self.namespace}/{self.name}"
@@ -107,6 +108,7 @@ class Workload:
         """Read a workload of the API server."""
         meta, spec, status = item["metadata"], item.get("spec") or {}, item.get("status") or {}
         ready = status.get("readyReplicas", status.get("numberReady", 0)) or 0
+        pod = (spec.get("template") or {}).get("spec") or {}
         return cls(
             kind=kind,
             name=meta["name"],
@@ -121,6 +123,7 @@ class Workload:
             generation=int(meta.get("generation", 0)),
             observed_generation=int(status.get("observedGeneration", 0)),
             paused=bool(spec.get("paused", False)),
+            images=tuple(one.get("image", "") for one in pod.get("containers") or ()),
         )
 
 

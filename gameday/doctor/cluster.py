@@ -37,6 +37,9 @@ _WEBHOOK_ADVICE: Final = (
     "Is the ValidatingWebhookConfiguration chaos-mesh-validation there, and its Service reachable?"
 )
 _ROLE_LABEL: Final = "app.kubernetes.io/component"
+_VERSION_LABEL: Final = "app.kubernetes.io/version"
+# How faults go in and out, and what proves it, was measured on a real one of this version.
+_SUPPORTED: Final = "2.8"
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ class ClusterDoctor:
         )
 
     async def chaos_mesh(self) -> list[Line]:
-        """All kinds served, the webhook at work, a daemon beside every pod of the platform."""
+        """Its version, all kinds served, the webhook at work, a daemon beside every pod of the platform."""
         served = await self.cluster.kinds_served(API_VERSION)
         missing = [kind for kind in ALL_KINDS if kind not in served]
         lines = [
@@ -115,8 +118,26 @@ class ClusterDoctor:
                 otherwise=State.WARN if served else State.FAIL,
             )
         ]
-        webhook, daemons = await asyncio.gather(self._webhook(), self._daemons())
-        return [*lines, webhook, daemons]
+        version, webhook, daemons = await asyncio.gather(self._version(), self._webhook(), self._daemons())
+        return [version, *lines, webhook, daemons]
+
+    async def _version(self) -> Line:
+        """As the chart labels the controller; without the label, as its image is tagged."""
+        controllers = await self.cluster.deployments(
+            self.platform.chaos_namespace, {_ROLE_LABEL: "controller-manager"}
+        )
+        labels = [one.labels[_VERSION_LABEL] for one in controllers if _VERSION_LABEL in one.labels]
+        tags = [_tag(image) for one in controllers for image in one.images]
+        version = next((one.removeprefix("v") for one in (*labels, *tags) if re.match(r"v?\d", one)), "")
+        return judged(
+            CHAOS_MESH,
+            "version",
+            version.split("-")[0].split(".")[:2] == _SUPPORTED.split("."),
+            version or "not told: no controller has a label or an image tag that says it",
+            f"{_SUPPORTED} is supported: how faults go in and out was measured there. With another one, look "
+            "at the first runs' proofs (`gameday show RUN`), or install that: docs/how-to/install.md.",
+            otherwise=State.WARN,
+        )
 
     async def _webhook(self) -> Line:
         """Dry-run an object that Chaos Mesh must refuse; where it is taken, nobody checks."""
@@ -198,3 +219,8 @@ class ClusterDoctor:
             subresource=need.subresource,
         )
         return access.allowed
+
+
+def _tag(image: str) -> str:
+    """The tag of an image, "" where it has none; a registry may have a port, a tag a digest behind it."""
+    return image.partition("@")[0].rpartition("/")[2].partition(":")[2]

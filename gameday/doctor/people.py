@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from gameday.clients.slack import SlackBot
@@ -12,7 +13,10 @@ from gameday.spec.platform import Environment, Platform
 
 SLACK: Final = "Slack"
 
-_NEEDED_SCOPES: Final = ("chat:write",)
+# Messages, and the chart and page of a report in the run's thread.
+_NEEDED_SCOPES: Final = ("chat:write", "files:write")
+# Without it the channels can be posted to, but not looked at beforehand.
+_WANTED_SCOPE: Final = "channels:read"
 
 
 async def slack(settings: Settings, platform: Platform, environment: Environment) -> list[Line]:
@@ -32,22 +36,23 @@ async def slack(settings: Settings, platform: Platform, environment: Environment
         base_url=settings.slack_base_url,
         timeout=settings.slack_timeout,
     )
-    scopes = await bot.scopes()
-    lines = [Line(SLACK, "token", State.OK, "is good")]
-    if scopes is None:
-        lines.append(Line(SLACK, "scopes", State.SKIPPED, "Slack did not say"))
-    else:
-        missing = [scope for scope in _NEEDED_SCOPES if scope not in scopes]
-        lines.append(
-            judged(
-                SLACK,
-                "scopes",
-                not missing,
-                f"missing: {', '.join(missing)}" if missing else ", ".join(sorted(scopes)),
-                "Give the app the missing scope and install it again.",
-            )
-        )
+    lines = [Line(SLACK, "token", State.OK, "is good"), _scopes(await bot.scopes())]
     return lines + await _channels(bot, platform, environment, must)
+
+
+def _scopes(given: Collection[str] | None) -> Line:
+    if given is None:
+        return Line(SLACK, "scopes", State.SKIPPED, "Slack did not say")
+    missing = [scope for scope in (*_NEEDED_SCOPES, _WANTED_SCOPE) if scope not in given]
+    return judged(
+        SLACK,
+        "scopes",
+        not missing,
+        f"missing: {', '.join(missing)}" if missing else ", ".join(sorted(given)),
+        "Give the app what is missing and install it again: chat:write to tell, files:write for the chart "
+        "and the page of a report, channels:read for the doctor to look at the channels.",
+        otherwise=State.WARN if missing == [_WANTED_SCOPE] else State.FAIL,
+    )
 
 
 async def _channels(bot: SlackBot, platform: Platform, environment: Environment, must: State) -> list[Line]:

@@ -26,6 +26,7 @@ from sandbox.kubernetes.resources import (
 
 NODE_NAMES: Final = ("node-1", "node-2", "node-3")
 _AGE: Final = timedelta(days=1, hours=3)
+_CHAOS_MESH: Final = "2.8.1"
 _IMAGES: Final = {"postgres": "postgres:16", "redis": "redis:7"}
 
 
@@ -94,7 +95,9 @@ def _workload(
     port: int,
     image: str,
     replicas: int = 1,
+    more: dict[str, str] | None = None,
 ) -> Obj:
+    """``labels`` are what it selects its pods by; ``more`` stand on the workload alone."""
     container: Obj = {"name": name, "image": image}
     if port:
         container["ports"] = [{"containerPort": port, "name": "main", "protocol": "TCP"}]
@@ -106,7 +109,7 @@ def _workload(
         spec["replicas"] = replicas
     if resource is STATEFUL_SETS:
         spec["serviceName"] = name
-    return _object(resource, name, created, metadata={"labels": labels}, spec=spec)
+    return _object(resource, name, created, metadata={"labels": {**labels, **(more or {})}}, spec=spec)
 
 
 def _service(name: str, labels: dict[str, str], selector: dict[str, str], created: str, port: int) -> Obj:
@@ -138,19 +141,24 @@ def _of_chaos_mesh(created: str) -> Iterator[tuple[Resource, Obj]]:
             "app.kubernetes.io/component": component,
         }
 
-    image = "ghcr.io/chaos-mesh/chaos-{}:v2.8.1"
+    # As its chart labels and tags them.
+    image = f"ghcr.io/chaos-mesh/chaos-{{}}:v{_CHAOS_MESH}"
+    released = {
+        "app.kubernetes.io/version": _CHAOS_MESH,
+        "app.kubernetes.io/part-of": "chaos-mesh",
+        "app.kubernetes.io/managed-by": "Helm",
+        "helm.sh/chart": f"chaos-mesh-{_CHAOS_MESH}",
+    }
+    selector, daemons = labels("controller-manager"), labels("chaos-daemon")
     manager, daemon = "chaos-controller-manager", "chaos-daemon"
     yield (
         DEPLOYMENTS,
-        _workload(
-            DEPLOYMENTS, manager, labels("controller-manager"), created, 10250, image.format("mesh"), 3
-        ),
+        _workload(DEPLOYMENTS, manager, selector, created, 10250, image.format("mesh"), 3, more=released),
     )
     yield (
         DAEMON_SETS,
-        _workload(DAEMON_SETS, daemon, labels("chaos-daemon"), created, 31767, image.format("daemon")),
+        _workload(DAEMON_SETS, daemon, daemons, created, 31767, image.format("daemon"), more=released),
     )
-    selector = labels("controller-manager")
     yield SERVICES, _service("chaos-mesh-controller-manager", selector, selector, created, 443)
 
 

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, Router
 
 from sandbox.connection import while_connected
-from sandbox.slack.levers import Levers, SlackFault
+from sandbox.slack.levers import Granted, Levers, SlackFault
 from sandbox.slack.methods import Arguments, Methods, SlackError
 from sandbox.slack.workspace import TEAM_ID, Workspace
 from sandbox.world import World
@@ -26,8 +26,6 @@ from sandbox.world import World
 WEBHOOK_PATH = f"services/{TEAM_ID}/B0WEBHOOK/sandbox"
 
 _WITHOUT_TOKEN = {"api.test"}
-# What the app of the guide's workspace was given; Slack tells it with every answer.
-SCOPES = ("channels:read", "chat:write", "files:write")
 
 
 class Slack:
@@ -60,6 +58,7 @@ class Slack:
                 Route("/messages", self._forget_messages, methods=["DELETE"]),
                 Route("/files/{file}", self._show_file),
                 Route("/fault", self._fault, methods=["GET", "PUT", "DELETE"]),
+                Route("/scopes", self._scopes, methods=["GET", "PUT", "DELETE"]),
             ]
         )
 
@@ -70,8 +69,13 @@ class Slack:
         try:
             arguments = await _arguments(request)
             self._authenticate(request, method, arguments)
+            scopes = ",".join(self._levers.granted.scopes)
+            if needed := self._levers.granted.missing(method):
+                return JSONResponse(
+                    {"ok": False, "error": "missing_scope", "needed": needed, "provided": scopes}
+                )
             told = {"ok": True, **self._methods.call(method, arguments)}
-            return JSONResponse(told, headers={"X-OAuth-Scopes": ",".join(SCOPES)})
+            return JSONResponse(told, headers={"X-OAuth-Scopes": scopes})
         except SlackError as error:
             answer: dict[str, Any] = {"ok": False, "error": error.error}
             if error.messages:
@@ -165,11 +169,26 @@ class Slack:
             try:
                 self._levers.set(SlackFault.model_validate_json(await request.body()))
             except ValidationError as error:
-                problems = error.errors(include_url=False, include_context=False, include_input=False)
-                return JSONResponse({"error": problems}, status_code=422)
+                return _mistaken(error)
         elif request.method == "DELETE":
             self._levers.set(SlackFault())
         return JSONResponse(self._levers.fault.model_dump())
+
+    async def _scopes(self, request: Request) -> Response:
+        """What the token may do; ``DELETE`` gives it all back that it had."""
+        if request.method == "PUT":
+            try:
+                self._levers.granted = Granted.model_validate_json(await request.body())
+            except ValidationError as error:
+                return _mistaken(error)
+        elif request.method == "DELETE":
+            self._levers.granted = Granted()
+        return JSONResponse(self._levers.granted.model_dump())
+
+
+def _mistaken(error: ValidationError) -> Response:
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    return JSONResponse({"error": problems}, status_code=422)
 
 
 async def _arguments(request: Request) -> Arguments:

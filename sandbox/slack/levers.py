@@ -10,6 +10,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+# What the app of the guide's workspace was given; Slack tells it with every answer.
+SCOPES = ("channels:read", "chat:write", "files:write")
+# The scope that a method asks for, by how its name begins; the others are not held to one here.
+_NEEDED = {"chat.": "chat:write", "files.": "files:write", "conversations.list": "channels:read"}
+
 FaultKind = Literal["none", "error", "unavailable", "ratelimited", "stalling"]
 
 
@@ -31,11 +36,25 @@ class SlackFault(BaseModel):
     methods: tuple[str, ...] = Field(default=(), description="such as chat.postMessage; empty: all of them")
 
 
+class Granted(BaseModel):
+    """What the bot's token may do."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scopes: tuple[str, ...] = SCOPES
+
+    def missing(self, method: str) -> str:
+        """The scope that a call of ``method`` lacks; "" where it lacks none."""
+        needed = next((scope for name, scope in _NEEDED.items() if method.startswith(name)), "")
+        return "" if needed in self.scopes else needed
+
+
 class Levers:
-    """The fault in force."""
+    """The fault in force, and what the token may do."""
 
     def __init__(self) -> None:
         """Begin with a Slack that works."""
+        self.granted = Granted()
         self._fault = SlackFault()
         self._left: int | None = None
         self._changed = asyncio.Event()

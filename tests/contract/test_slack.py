@@ -26,6 +26,7 @@ def slack_sandbox(shared_sandbox: Sandbox) -> Iterator[Sandbox]:
     control(shared_sandbox, "DELETE", "messages")
     yield shared_sandbox
     control(shared_sandbox, "DELETE", "fault")
+    control(shared_sandbox, "DELETE", "scopes")
 
 
 @pytest.fixture
@@ -51,6 +52,19 @@ def test_a_token_is_told_who_it_is(client: WebClient) -> None:
     assert answer["ok"]
     assert answer["user"] == "gameday"
     assert answer["bot_id"]
+
+
+def test_a_token_without_a_scope_is_refused_and_told_which(slack_sandbox: Sandbox, client: WebClient) -> None:
+    control(slack_sandbox, "PUT", "scopes", {"scopes": ["chat:write"]})
+    with pytest.raises(SlackApiError) as caught:
+        client.conversations_list()
+    answer = caught.value.response
+    assert (answer["error"], answer["needed"], answer["provided"]) == (
+        "missing_scope",
+        "channels:read",
+        "chat:write",
+    )
+    assert client.auth_test().headers["x-oauth-scopes"] == "chat:write"
 
 
 def test_a_wrong_token_is_refused(slack_sandbox: Sandbox) -> None:

@@ -21,6 +21,7 @@ from sandbox.process.launch import Sandbox
 from tests.grafana import TOKEN, catalogue_with, serving
 
 Capture = pytest.CaptureFixture[str]
+VERSION = "app.kubernetes.io/version"
 
 
 def lines(capsys: Capture, code: ExitCode, *arguments: str) -> dict[str, dict[str, Any]]:
@@ -40,6 +41,7 @@ def test_where_all_is_well_nothing_failed_and_nothing_well_has_advice(capsys: Ca
     assert {line["state"] for line in found.values()} <= {"ok", "warn", "skipped"}
     assert all(not line["mend"] for line in found.values() if line["state"] == "ok")
     assert found["Chaos Mesh: webhook"]["found"] == "refuses what it must"
+    assert found["Chaos Mesh: version"]["found"] == "2.8.1"
     assert found["Prometheus: signal p95"]["found"].startswith("data of 4 services")
     assert found["Prometheus: alert ReplicaMissing"]["found"].startswith("has a rule; expected by ")
 
@@ -104,6 +106,44 @@ def test_a_right_that_is_missing_is_named_for_each_role_that_needs_it(
         assert "may not deletecollection podchaos" in found[f"permissions: enough for {role}"]["found"]
 
 
+@pytest.mark.parametrize(
+    ("labels", "image", "state", "found"),
+    [
+        ({VERSION: "2.7.2"}, "chaos-mesh/chaos-mesh:v2.8.1", "warn", "2.7.2"),
+        ({VERSION: None}, "registry.example:5000/chaos-mesh:v2.8.3@sha256:0", "ok", "2.8.3"),
+        ({VERSION: None}, "chaos-mesh/chaos-mesh:latest", "warn", "not told"),
+    ],
+)
+def test_a_chaos_mesh_that_nothing_was_measured_on_is_told(
+    sandbox: Sandbox, capsys: Capture, labels: dict[str, str | None], image: str, state: str, found: str
+) -> None:
+    async def relabel() -> None:
+        async with Cluster.connect(clock=RemoteClock(sandbox.env["GAMEDAY_CLOCK_URL"])) as cluster:
+            (controller,) = await cluster.deployments(
+                "chaos-engineering", {"app.kubernetes.io/component": "controller-manager"}
+            )
+            containers = [{"name": controller.name, "image": image}]
+            await cluster.api.patch(
+                f"/apis/apps/v1/namespaces/{controller.namespace}/deployments/{controller.name}",
+                {
+                    "metadata": {"labels": labels},
+                    "spec": {"template": {"spec": {"containers": containers}}},
+                },
+                doing="install another version",
+            )
+
+    asyncio.run(relabel())
+    assert run(["doctor", "-o", "json"]) in {ExitCode.HELD, ExitCode.REFUSED}
+    (line,) = [
+        one
+        for one in json.loads(capsys.readouterr().out)
+        if (one["area"], one["name"]) == ("Chaos Mesh", "version")
+    ]
+    assert line["state"] == state
+    assert line["found"].startswith(found)
+    assert ("2.8 is supported" in line["mend"]) == (state == "warn")
+
+
 def test_a_webhook_that_is_away_is_found_out(sandbox: Sandbox, capsys: Capture) -> None:
     control(sandbox, "kubernetes/controller", {"down": True})
     found = lines(capsys, ExitCode.REFUSED)
@@ -162,6 +202,22 @@ def test_a_token_that_slack_refuses_is_told_with_what_to_set(
     line = lines(capsys, ExitCode.REFUSED)["Slack: Slack"]
     assert "GAMEDAY_SLACK_TOKEN" in line["mend"]
     assert "xoxb-not-this-one" not in json.dumps(line)
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "state", "missing"),
+    [
+        (["chat:write", "channels:read"], ExitCode.REFUSED, "fail", "files:write"),
+        (["chat:write", "files:write"], ExitCode.HELD, "warn", "channels:read"),
+    ],
+)
+def test_a_token_that_may_not_do_all_that_a_run_asks_of_slack_is_told(
+    sandbox: Sandbox, capsys: Capture, given: list[str], code: ExitCode, state: str, missing: str
+) -> None:
+    control(sandbox, "slack/scopes", {"scopes": given}, "PUT")
+    line = lines(capsys, code)["Slack: scopes"]
+    assert (line["state"], line["found"]) == (state, f"missing: {missing}")
+    assert missing in line["mend"]
 
 
 def test_a_channel_that_must_be_told_and_is_not_there_fails(
