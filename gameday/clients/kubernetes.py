@@ -272,15 +272,26 @@ class Cluster:
             return
 
     async def may(
-        self, verb: str, resource: str, *, group: str = "", namespace: str = "", subresource: str = ""
+        self,
+        verb: str,
+        resource: str,
+        *,
+        group: str = "",
+        namespace: str = "",
+        subresource: str = "",
+        name: str = "",
     ) -> Access:
-        """Whether this identity may do ``verb`` on ``resource`` (plural) in ``namespace`` ("": in all)."""
+        """Whether this identity may do ``verb`` on ``resource`` (plural) in ``namespace`` ("": in all).
+
+        Without ``name`` on each, so that a role which names its objects does not count.
+        """
         attributes = {
             "verb": verb,
             "resource": resource,
             "group": group,
             "namespace": namespace,
             "subresource": subresource,
+            "name": name,
         }
         review = {
             "apiVersion": "authorization.k8s.io/v1",

@@ -217,6 +217,7 @@ class ClusterDoctor:
             group=need.group,
             namespace=where.get(need.where, self.environment.namespace),
             subresource=need.subresource,
+            name=need.name,
         )
         return access.allowed
 

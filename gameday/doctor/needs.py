@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from gameday.safety import lever
 from gameday.spec.kinds import ALL_KINDS, FAULT_KINDS, GROUP, plural
 
 CHAOS: Final = "chaos"
@@ -20,22 +21,25 @@ ANYWHERE: Final = "anywhere"
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A right that something cannot do without."""
+    """A right that something cannot do without; with ``name`` for the one object that is called so."""
 
     verb: str
     resource: str
     group: str
     where: str
     subresource: str = ""
+    name: str = ""
 
     def __str__(self) -> str:
         below = f"/{self.subresource}" if self.subresource else ""
-        return f"{self.verb} {self.resource}{below}"
+        return f"{self.verb} {self.resource}{below} {self.name}".rstrip()
 
 
-def _needs(verbs: str, resources: str, group: str, where: str) -> tuple[Need, ...]:
+def _needs(verbs: str, resources: str, group: str, where: str, name: str = "") -> tuple[Need, ...]:
     return tuple(
-        Need(verb, resource, group, where) for resource in resources.split() for verb in verbs.split()
+        Need(verb, resource, group, where, name=name)
+        for resource in resources.split()
+        for verb in verbs.split()
     )
 
 
@@ -43,13 +47,36 @@ _LEASES: Final = "coordination.k8s.io"
 _ALL: Final = " ".join(plural(kind) for kind in ALL_KINDS)
 _FAULTS: Final = " ".join(plural(kind) for kind in FAULT_KINDS)
 
-STOP: Final = _needs("list delete deletecollection patch", _ALL, GROUP, ANYWHERE)
-"""``gameday stop``: list, end, touch and, at the end, let go of every kind."""
+# Whoever makes the ConfigMap anew has no name that a role could name.
+_LEVER: Final = (
+    *_needs("get update", "configmaps", "", CHAOS, lever.NAME),
+    Need("create", "configmaps", "", CHAOS),
+)
+# The Lease of a service that was hit is kept, without a holder.
+_CALL_OFF: Final = (
+    Need("list", "leases", _LEASES, ANYWHERE),
+    *_needs("update delete", "leases", _LEASES, CHAOS),
+)
+
+STOP: Final = (
+    *_needs("list delete deletecollection patch", _ALL, GROUP, ANYWHERE),
+    *_CALL_OFF,
+    *_LEVER,
+    *_needs("get delete", "pods", "", TARGET),
+    *_needs("get list patch", "deployments statefulsets daemonsets", "apps", TARGET),
+    Need("get", "replicasets", "apps", TARGET),
+)
+"""``gameday stop`` and ``halt``: end, touch and let go of every kind, call runs off, engage the lever.
+
+With ``--force`` pods that kept a fault are replaced, with ``--restart`` what was hit is restarted.
+"""
 
 RUN: Final = (
-    *_needs("create get list delete deletecollection patch", _FAULTS, GROUP, CHAOS),
+    *_needs("list", _ALL, GROUP, ANYWHERE),
+    *_needs("create get delete deletecollection patch", _FAULTS, GROUP, CHAOS),
     *_needs("get list create update delete", "leases", _LEASES, CHAOS),
-    Need("get", "configmaps", "", CHAOS),
+    Need("get", "configmaps", "", CHAOS, name=lever.NAME),
+    Need("get", "namespaces", "", TARGET),
     Need("list", "pods", "", TARGET),
     Need("list", "endpointslices", "discovery.k8s.io", TARGET),
     *_needs("list", "deployments statefulsets", "apps", TARGET),
@@ -59,10 +86,14 @@ RUN: Final = (
 """A run: its faults, its Leases, the lever, and a look at the platform."""
 
 GUARD: Final = (
-    *_needs("list watch delete deletecollection patch", _ALL, GROUP, ANYWHERE),
-    *_needs("get list watch create update", "leases", _LEASES, CHAOS),
-    *_needs("get create update", "configmaps", "", CHAOS),
+    *_needs("get list watch delete deletecollection patch", _ALL, GROUP, ANYWHERE),
+    *_needs("get list watch create", "leases", _LEASES, CHAOS),
+    *_CALL_OFF,
+    *_LEVER,
 )
-"""``gameday guard``: see and end every fault, see every run, engage the lever."""
+"""``gameday guard``: see and end every fault, see every run, engage the lever.
+
+The flows ``emergency-stop`` and ``sweep-orphans`` run as it does, and call runs off.
+"""
 
 ROLES: Final = {"runs": RUN, "guard": GUARD, "stop": STOP}

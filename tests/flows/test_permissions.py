@@ -7,6 +7,7 @@ clients asked for is compared with what was granted.
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -22,6 +23,8 @@ from typer.testing import CliRunner
 from gameday.cli.main import app
 from gameday.clients.kubernetes import Cluster
 from gameday.clock import SystemClock
+from gameday.doctor import needs
+from gameday.doctor.needs import ROLES, Need
 from gameday.safety import lever
 from sandbox.process.launch import Sandbox
 from tests.flows.conftest import Process, live_faults, until
@@ -70,6 +73,28 @@ def slow(name: str, duration: str = "20m") -> Json:
     }
 
 
+def kill(name: str) -> Json:
+    """A pod of the gateway killed, by hand."""
+    selector = {"namespaces": [NAMESPACE], "labelSelectors": {"app": "api-gateway"}}
+    return {
+        "apiVersion": "chaos-mesh.org/v1alpha1",
+        "kind": "PodChaos",
+        "metadata": {"name": name, "namespace": CHAOS},
+        "spec": {"action": "pod-kill", "mode": "one", "selector": selector, "duration": "5m"},
+    }
+
+
+def held(name: str, **annotations: str) -> Json:
+    """A Lease that the run ``a`` holds."""
+    labels = {"app.kubernetes.io/managed-by": "gameday", "gameday/run": "a"}
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": name, "namespace": CHAOS, "labels": labels, "annotations": annotations},
+        "spec": {"holderIdentity": "a", "leaseDurationSeconds": 30},
+    }
+
+
 class Guarded:
     """A sandbox with everything of ``deployments/`` in it, and a kubeconfig for each identity."""
 
@@ -113,6 +138,28 @@ class Guarded:
             if one["user"] == name and not one["allowed"]
         ]
 
+    def not_foreseen(self, user: str, role: str) -> list[str]:
+        """What an identity asked for and the doctor does not look at for ``role``."""
+        name = user.partition(",")[0]
+        asked = [one for one in self.control("kubernetes/asked") if one["user"] == name]
+        assert asked
+        return sorted(
+            f"{one['verb']} {one['resource']}.{one['group']} {one['name']} in {one['namespace'] or 'all'}"
+            for one in asked
+            if not any(covers(need, one) for need in ROLES[role])
+        )
+
+
+def covers(need: Need, one: Json) -> bool:
+    """Whether whoever has what ``need`` says may do what was asked."""
+    resource = f"{need.resource}/{need.subresource}" if need.subresource else need.resource
+    where = {CHAOS: needs.CHAOS, "": needs.ANYWHERE}.get(one["namespace"], needs.TARGET)
+    return (
+        (need.verb, resource, need.group) == (one["verb"], one["resource"], one["group"])
+        and need.where in {needs.ANYWHERE, where}
+        and need.name in {"", one["name"]}
+    )
+
 
 @pytest.fixture
 def guarded(sandbox: Sandbox, tmp_path: Path) -> Guarded:
@@ -146,12 +193,29 @@ def test_who_may_only_look_sees_everything_and_changes_nothing(guarded: Guarded,
 
 
 def test_who_may_stop_ends_even_what_hangs_and_starts_nothing(guarded: Guarded, gameday: Command) -> None:
-    guarded.add(*documents("base/guardrails.yaml"), slow("one"), slow("two"))
+    guarded.add(*documents("base/guardrails.yaml"), slow("one"), slow("two"), kill("three"))
     guarded.pass_time(5)
     guarded.control("kubernetes/hang", {"name": "two"})
     stopped = gameday(STOPPER, "stop", "--all", "--force", "--restart", "--within", "10s")
     assert guarded.refused(STOPPER) == [], stopped.output
     assert asyncio.run(live_faults()) == []
+    hit = {"gameday/last-hit": "2026-11-30T10:00:00Z"}
+    guarded.add(held("gameday-run-a"), held("gameday-target-b", **hit))
+    halted = gameday(STOPPER, "halt", "--reason", "a test", "--restart", "--no-incident")
+    assert guarded.refused(STOPPER) == [], halted.output
+    assert "Called off: run a" in halted.output
+    assert guarded.not_foreseen(STOPPER, "stop") == []
+
+
+def test_whoever_has_the_rights_of_a_role_has_enough_for_it_says_the_doctor(
+    guarded: Guarded, gameday: Command
+) -> None:
+    for user, role in ((RUNS, "runs"), (GUARD, "guard"), (STOPPER, "stop")):
+        found = json.loads(gameday(user, "doctor", "-o", "json").stdout)
+        (line,) = [one for one in found if one["name"] == f"enough for {role}"]
+        assert line["state"] == "ok", line["found"]
+    (line,) = [one for one in found if one["name"] == "enough for runs"]
+    assert line["state"] == "warn", "who stops makes no faults"
 
 
 def rights(body: Json) -> Iterator[Right]:
@@ -211,8 +275,9 @@ async def test_every_identity_may_do_what_it_is_for_and_nothing_is_granted_in_va
         await asyncio.to_thread(gameday, user, *words)
     await turned_by(STOPPER, guarded, monkeypatch)
 
-    for user in (RUNS, GUARD, STOPPER):
+    for user, role in ((RUNS, "runs"), (GUARD, "guard"), (STOPPER, "stop")):
         assert guarded.refused(user) == []
+        assert guarded.not_foreseen(user, role) == []
     used = {
         (one["verb"], FAULTS if one["group"] == "chaos-mesh.org" else one["resource"])
         for one in guarded.control("kubernetes/asked")

@@ -40,6 +40,7 @@ def granted(need: Need, subject: str) -> bool:
                 need.group in rule["apiGroups"]
                 and resource in rule["resources"]
                 and need.verb in rule["verbs"]
+                and need.name in rule.get("resourceNames", [need.name])
             ):
                 return True
     return False
