@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import cycle
@@ -92,9 +92,14 @@ def as_svg(draw: Callable[[], Figure], salt: str) -> str:
 
 def png(chart: Chart) -> bytes:
     """The chart as a picture."""
+    return as_png(lambda: _figure(chart, (8, 4)))
+
+
+def as_png(draw: Callable[[], Figure]) -> bytes:
+    """What ``draw`` draws, as a picture."""
     drawn = io.BytesIO()
     with mpl.rc_context(_STYLE):
-        _figure(chart, (8, 4)).savefig(drawn, format="png", dpi=120)
+        draw().savefig(drawn, format="png", dpi=120)
     return drawn.getvalue()
 
 
@@ -117,7 +122,7 @@ def _figure(chart: Chart, size: tuple[float, float]) -> Figure:
         words = f"usual at\n{chart.band_of}" if chart.band_of else "usual"
         axes.axhspan(*chart.band, color=_BAND, alpha=0.12, linewidth=0, label=words)
     values = [value for _, line in curves for value in line if math.isfinite(value)]
-    notes = _mark_limits(axes, chart.limits, values) + _draw_infinite(axes, curves)
+    notes = mark_limits(axes, chart.limits, values) + _draw_infinite(axes, curves)
     title = " · ".join([f"{chart.title}{f' ({chart.unit})' if chart.unit else ''}", *notes])
     axes.set_title(title, loc="left", fontsize=9)
     axes.margins(x=0)
@@ -193,7 +198,7 @@ def _time(seconds: float, _: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%H:%M:%S}"
 
 
-def _mark_limits(axes: Axes, limits: dict[str, Comparison], values: Sequence[float]) -> list[str]:
+def mark_limits(axes: Axes, limits: Mapping[str, Comparison], values: Sequence[float]) -> list[str]:
     """Draw the limits that are near enough; answers with the others in words."""
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     height = max(high - low, abs(high) * 0.1, 1e-9)

@@ -17,11 +17,13 @@ from gameday.analysis.model import AlertSeen, Analysis, Effect, SignalSeries, Wi
 from gameday.analysis.prediction import Compared, Prediction, compare
 from gameday.errors import UsageError
 from gameday.journal.actions import ActionItem, Actions
+from gameday.journal.extremes import extremes
 from gameday.journal.results import PredictionRecord, Results
 from gameday.journal.store import Event, FaultRecord, Journal, Observation, RunRecord
 from gameday.journal.summary import REMARK
 from gameday.monitor.watch import Watch
 from gameday.plan.model import Plan
+from gameday.report.strengths import Strengths, strengths
 from gameday.report.telling import stages_of
 from gameday.run.baseline import STAGE as BASELINE
 from gameday.run.comeback import Comeback
@@ -51,6 +53,7 @@ class ReportData:
     series: Sequence[SignalSeries] = ()
     actions: Sequence[ActionItem] = ()
     compared: Compared | None = None
+    strengths: Strengths | None = None
 
     @property
     def stages(self) -> tuple[Window, ...]:
@@ -184,6 +187,8 @@ async def collect(journal: Journal, run: str) -> ReportData:
     seen = await journal.observations(record.run, signals=others)
     foretold = await results.prediction(record.run)
     compared, unread_prediction = _compared(foretold, record, analysis, recovered[-1] if recovered else {})
+    gradual = plan is not None and any(stage.step is not None for stage in plan.stages)
+    steps = strengths(plan, events, await extremes(journal, record.run)) if plan and gradual else None
     return ReportData(
         run=record,
         plan=plan,
@@ -209,6 +214,7 @@ async def collect(journal: Journal, run: str) -> ReportData:
         series=series,
         actions=await Actions(journal).items(run=record.run),
         compared=compared,
+        strengths=steps,
     )
 
 

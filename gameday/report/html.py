@@ -11,6 +11,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from gameday.report import strength_chart
 from gameday.report.charts import Chart, svg
 from gameday.report.data import ReportData
 from gameday.report.runbook import Proposal
@@ -30,13 +31,19 @@ def render(
 ) -> str:
     """The report as a page."""
     # Drawn by matplotlib from numbers; the names in it are escaped there.
-    drawn = [(chart, Markup(svg(chart))) for chart in charts]  # noqa: S704
+    drawn = [(chart.in_words, Markup(svg(chart))) for chart in charts]  # noqa: S704
+    steps = data.strengths
+    by_strength = [
+        (strength_chart.in_words(steps, one), Markup(strength_chart.svg(steps, one)))  # noqa: S704 - as above
+        for one in (steps.drawn if steps is not None else ())
+    ]
     return html.get_template("run.html.j2").render(
         data=data,
         run=data.run,
         plan=data.plan,
         analysis=data.analysis,
         charts=drawn,
+        by_strength=by_strength,
         links=links,
         runbook=runbook,
         runbook_why=runbook_why,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gameday.background import one_at_a_time
 from gameday.errors import GamedayError
@@ -17,6 +18,9 @@ from gameday.report.templating import ReportError, save
 from gameday.run import links
 from gameday.run.context import Run
 from gameday.spec.catalogue import Catalogue
+
+if TYPE_CHECKING:
+    from gameday.report.charts import Chart
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,6 @@ async def publish_kept(journal: Journal, run: str, catalogue: Catalogue, directo
 def _write(data: ReportData, catalogue: Catalogue, directory: Path) -> Published:
     # matplotlib takes half a second to import: only for whoever writes a page, and not on the loop.
     from gameday.report import html  # noqa: PLC0415
-    from gameday.report.charts import png  # noqa: PLC0415
     from gameday.report.telling import charts  # noqa: PLC0415
 
     base = directory / data.run.run
@@ -69,13 +72,23 @@ def _write(data: ReportData, catalogue: Catalogue, directory: Path) -> Published
     save(page, base.with_suffix(".html"))
     diff = save(proposal.diff, base.with_suffix(".runbook.diff")) if proposal is not None else None
     picture = None
-    if drawn:
+    if told := _most_telling(data, drawn):
         picture = base.with_suffix(".png")
         try:
-            picture.write_bytes(png(drawn[0]))
+            picture.write_bytes(told)
         except OSError as error:
             raise ReportError(f"{picture}: the chart cannot be written ({error})") from None
     return Published(data, base.with_suffix(".html"), written, diff, picture)
+
+
+def _most_telling(data: ReportData, drawn: Sequence[Chart]) -> bytes | None:
+    """Of a gradual stage what it bore, else the first chart; None where there is nothing to show."""
+    from gameday.report import charts, strength_chart  # noqa: PLC0415 - as above
+
+    steps = data.strengths
+    if steps is not None and steps.drawn:
+        return strength_chart.png(steps, steps.drawn[0])
+    return charts.png(drawn[0]) if drawn else None
 
 
 def _proposal(data: ReportData, catalogue: Catalogue) -> tuple[Proposal | None, str]:

@@ -15,6 +15,7 @@ from gameday.plan.model import PlannedStage
 from gameday.run.context import Recovered, Run
 from gameday.run.observe import Halt
 from gameday.spec.base import Model
+from gameday.spec.gradual import Step
 
 KIND: Final = "gradual"
 """The kind of the events that tell of the steps."""
@@ -82,20 +83,25 @@ def result(
         return None
     reached = names.index(last)
     end = _end(halt, recovered)
+    why = "; ".join(halt.reasons if halt is not None else recovered.unmet) if end is not Outcome.HELD else ""
+    return of_steps(steps, [_outcome(at - reached, end) for at in range(len(steps))], why)
+
+
+def of_steps(steps: Sequence[tuple[str, Step]], outcomes: Sequence[Outcome], why: str = "") -> Result:
+    """The result of a gradual stage whose ``steps``, by the names of their stages, ended so."""
     tried = tuple(
         Tried.model_validate(
             {
                 "stage": name,
                 "strength": step.strength,
-                "outcome": _outcome(at - reached, end),
+                "outcome": outcome,
                 "mustHold": step.must_hold,
             }
         )
-        for at, (name, step) in enumerate(steps)
+        for (name, step), outcome in zip(steps, outcomes, strict=True)
     )
     held = [one.strength for one in tried if one.outcome is Outcome.HELD]
     broke = [one.strength for one in tried if one.outcome is Outcome.BROKE]
-    why = "; ".join(halt.reasons if halt is not None else recovered.unmet) if end is not Outcome.HELD else ""
     return Result(
         stage=steps[0][1].stage,
         parameter=steps[0][1].parameter,
