@@ -32,6 +32,7 @@ class SignalSeries(Model):
     signal: str
     service: str
     unit: str = ""
+    query: Annotated[str, Field(description='PromQL; "" where it was sampled, or kept without')] = ""
     begin: datetime
     step: Duration
     values: tuple[float | None, ...]

@@ -12,9 +12,10 @@ from pathlib import Path
 from markupsafe import Markup
 
 from gameday.report import strength_chart
-from gameday.report.charts import Chart, svg
+from gameday.report.charts import svg
 from gameday.report.data import ReportData
 from gameday.report.runbook import Proposal
+from gameday.report.telling import Telling
 from gameday.report.templating import html, save
 
 Link = tuple[str, str]
@@ -23,7 +24,7 @@ Link = tuple[str, str]
 
 def render(
     data: ReportData,
-    charts: Sequence[Chart],
+    told: Telling,
     *,
     links: Sequence[Link] = (),
     runbook: Proposal | None = None,
@@ -31,7 +32,7 @@ def render(
 ) -> str:
     """The report as a page."""
     # Drawn by matplotlib from numbers; the names in it are escaped there.
-    drawn = [(chart.in_words, Markup(svg(chart))) for chart in charts]  # noqa: S704
+    drawn = [(chart.in_words, Markup(svg(chart))) for chart in told.charts]  # noqa: S704
     steps = data.strengths
     by_strength = [
         (strength_chart.in_words(steps, one), Markup(strength_chart.svg(steps, one)))  # noqa: S704 - as above
@@ -43,6 +44,7 @@ def render(
         plan=data.plan,
         analysis=data.analysis,
         charts=drawn,
+        told=told,
         by_strength=by_strength,
         links=links,
         runbook=runbook,

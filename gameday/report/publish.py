@@ -14,6 +14,7 @@ from gameday.journal.store import Journal
 from gameday.report.data import ReportData, collect
 from gameday.report.markdown import write
 from gameday.report.runbook import Proposal, propose
+from gameday.report.telling import telling
 from gameday.report.templating import ReportError, save
 from gameday.run import links
 from gameday.run.context import Run
@@ -62,20 +63,19 @@ async def publish_kept(journal: Journal, run: str, catalogue: Catalogue, directo
 def _write(data: ReportData, catalogue: Catalogue, directory: Path) -> Published:
     # matplotlib takes half a second to import: only for whoever writes a page, and not on the loop.
     from gameday.report import html  # noqa: PLC0415
-    from gameday.report.telling import charts  # noqa: PLC0415
 
     base = directory / data.run.run
     written = write(data, directory)
-    drawn = charts(data)
+    told = telling(data)
     proposal, why = _proposal(data, catalogue)
-    page = html.render(data, drawn, links=_links(data, catalogue), runbook=proposal, runbook_why=why)
+    page = html.render(data, told, links=_links(data, catalogue), runbook=proposal, runbook_why=why)
     save(page, base.with_suffix(".html"))
     diff = save(proposal.diff, base.with_suffix(".runbook.diff")) if proposal is not None else None
     picture = None
-    if told := _most_telling(data, drawn):
+    if shown := _most_telling(data, told.charts):
         picture = base.with_suffix(".png")
         try:
-            picture.write_bytes(told)
+            picture.write_bytes(shown)
         except OSError as error:
             raise ReportError(f"{picture}: the chart cannot be written ({error})") from None
     return Published(data, base.with_suffix(".html"), written, diff, picture)

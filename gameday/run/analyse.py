@@ -24,6 +24,7 @@ from gameday.journal.actions import ActionItem, Actions
 from gameday.journal.results import FindingRecord, Results
 from gameday.journal.store import Journal
 from gameday.plan.model import Plan
+from gameday.run.asked import asked, plain
 from gameday.run.kept import Kept
 from gameday.spec.platform import Platform, Signal
 
@@ -48,7 +49,7 @@ async def gather(
     interval = max(platform.prometheus.scrape_interval, (end - begin) / _MOST_POINTS)
     step = timedelta(seconds=max(1, round(interval.total_seconds())))
     slots = asyncio.Semaphore(_AT_ONCE)
-    signals = [*platform.prometheus.signals, *_only_watched(kept.plan, platform)]
+    signals = [*platform.prometheus.signals, *_only_in_the_plan(kept.plan, platform)]
 
     async def ask(signal: Signal, query: str) -> tuple[dict[str, SignalSeries], str]:
         async with slots:
@@ -57,7 +58,9 @@ async def gather(
             return {}, f"{signal.name}: {answer.failure}"
         of_service = ((one.labels.get("service", ""), one.measured) for one in answer.series)
         return {
-            service: on_grid(signal.name, service, points, unit=signal.unit, begin=begin, end=end, step=step)
+            service: on_grid(
+                signal.name, service, points, unit=signal.unit, query=query, begin=begin, end=end, step=step
+            )
             for service, points in of_service
         }, ""
 
@@ -74,15 +77,18 @@ async def gather(
     return series, failed if series or failed else ("Prometheus has no data of the run's time",)
 
 
-def _only_watched(plan: Plan, platform: Platform) -> list[Signal]:
-    """The probes that ask something of their own."""
-    known = {" ".join(signal.query.split()) for signal in platform.prometheus.signals}
-    return [
-        Signal.model_validate(
-            {"name": watch.name, "title": watch.name, "query": watch.query, "unit": watch.unit}
-        )
+def _only_in_the_plan(plan: Plan, platform: Platform) -> list[Signal]:
+    """The probes that ask something of their own, and what stages must show of their own."""
+    known = {plain(signal.query) for signal in platform.prometheus.signals}
+    probes = [
+        (watch.name, watch.query, watch.unit)
         for watch in plan.watches
-        if watch.query and watch.scope == "service" and " ".join(watch.query.split()) not in known
+        if watch.query and watch.scope == "service" and plain(watch.query) not in known
+    ]
+    shown = [(name, one.query, one.unit) for name, one in asked(plan, platform).items()]
+    return [
+        Signal.model_validate({"name": name, "title": name, "query": query, "unit": unit})
+        for name, query, unit in (*probes, *shown)
     ]
 
 

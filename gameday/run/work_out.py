@@ -18,8 +18,10 @@ from gameday.analysis.patterns import find
 from gameday.analysis.patterns.blind import unseen
 from gameday.analysis.series import Table
 from gameday.plan.model import Plan
+from gameday.run.asked import asked
 from gameday.run.kept import Kept, window, worse_of
 from gameday.spec.platform import Platform
+from gameday.spec.showing import Showing
 
 _LOWER_IS_WORSE: Final = frozenset({"availability", "requests", "queries"})
 # By these a fault shows to whoever looks at what users get.
@@ -30,12 +32,21 @@ _TELLING: Final = frozenset(
 
 def direction(platform: Platform, plan: Plan | None) -> Callable[[str], Worse]:
     """Says of a signal in which direction it gets worse: by what it measures, or by its limits."""
-    watches = plan.watches if plan is not None else ()
-    known: dict[str, Worse] = {watch.name: worse_of(watch) for watch in watches}
+    known: dict[str, Worse] = {}
+    if plan is not None:
+        known = {name: _worse_shown(one) for name, one in asked(plan, platform).items()}
+        known |= {watch.name: worse_of(watch) for watch in plan.watches}
     for signal in platform.prometheus.signals:
         if signal.measures is not None:
             known[signal.name] = "lower" if signal.measures in _LOWER_IS_WORSE else "higher"
     return lambda signal: known.get(signal, "higher")
+
+
+def _worse_shown(wanted: Showing) -> Worse:
+    """What a fault must reach is where it is worse; what it must stay within is where it is well."""
+    limit = wanted.reaches or wanted.stays_within
+    upwards = limit is not None and limit.operator in {">", ">="}
+    return "higher" if upwards == (wanted.reaches is not None) else "lower"
 
 
 def work_out(

@@ -28,12 +28,13 @@ _YAML = YAML(typ="safe")
 
 @dataclass(frozen=True)
 class Ran:
-    """What came of a run: its verdict, why, what each stage showed, and what is to be done."""
+    """What came of a run: its verdict, why, what each stage showed, what is to be done, and its report."""
 
     verdict: str
     why: str
     events: tuple[Event, ...]
     items: tuple[ActionItem, ...]
+    report: Path
 
     @property
     def shown(self) -> dict[str, bool | None]:
@@ -82,7 +83,7 @@ class Ground:
             events = tuple(await journal.events(record.run))
             items = tuple(await Actions(journal).items(run=record.run))
         assert record.verdict is not None
-        return Ran(record.verdict.value, state.message or "", events, items)
+        return Ran(record.verdict.value, state.message or "", events, items, Path(record.report or ""))
 
 
 def _merge(into: dict[str, Any], changes: Mapping[str, Any]) -> None:

@@ -33,6 +33,9 @@ async def test_users_do_without_the_cache_as_shipped(ground: Ground) -> None:
     assert (ran.verdict, ran.not_shown) == ("held", [])
     breakers = [name for name in ran.shown if name.endswith("breaker-opens-and-closes")]
     assert len(breakers) == 3
+    page = ran.report.read_text(encoding="utf-8")
+    for signal in ("breaker", "cache-misses", "memory-peak", "ooms", "saving-fails", "memory", "cpu"):
+        assert f'aria-label="{signal} of ' in page, signal
 
 
 async def test_without_breakers_they_wait_for_it_again_and_again(ground: Ground) -> None:

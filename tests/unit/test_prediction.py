@@ -18,6 +18,7 @@ from gameday.journal.results import Results
 from gameday.journal.store import Journal, Verdict
 from gameday.report import html, markdown
 from gameday.report.data import collect
+from gameday.report.telling import Telling
 from gameday.run.rehearsal import Size, _size, foretold, keep, prepare, sizes
 from gameday.spec.catalogue import Catalogue
 from sandbox.process.launch import Sandbox
@@ -145,7 +146,7 @@ async def test_the_report_of_a_run_sets_what_was_foretold_beside_what_happened(d
     assert "## Foretold and happened" in text
     assert "| Verdict | held | disproved | no |" in text
     assert "| p95 of api-gateway | 2, worse | 9, worse | yes |" in text
-    page = html.render(data, [])
+    page = html.render(data, Telling(()))
     assert "said no breach, wrongly: there was one" in page
     assert "redis: 1 replica, as the cluster has" in page
 

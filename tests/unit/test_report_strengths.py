@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
@@ -26,17 +26,28 @@ WATCHES: Final = [
     {"name": "memory", "query": "m", "abortWhen": "> 0.9"},
 ]
 STRENGTHS: Final = ("50ms", "100ms", "200ms", "400ms")
+_SECONDS: Final = count(1)
 HELD, BROKE, NOT_TRIED = Outcome.HELD, Outcome.BROKE, Outcome.NOT_TRIED
 
 
 def gradual() -> Plan:
     """A plan of four steps, of which the first two must hold."""
     stages = [
-        {"name": f"slower-{number}", "title": strength, "starts": "0s", "duration": "90s", "settle": "60s"}
-        | {"faults": []}
-        | {
-            "step": {"stage": "slower", "parameter": "delay.latency", "strength": strength}
-            | {"number": number, "of": len(STRENGTHS), "mustHold": number <= 2}
+        {
+            "name": f"slower-{number}",
+            "title": strength,
+            "starts": "0s",
+            "duration": "90s",
+            "settle": "60s",
+            "faults": [],
+            "step": {
+                "stage": "slower",
+                "parameter": "delay.latency",
+                "strength": strength,
+                "number": number,
+                "of": len(STRENGTHS),
+                "mustHold": number <= 2,
+            },
         }
         for number, strength in enumerate(STRENGTHS, start=1)
     ]
@@ -62,9 +73,6 @@ async def saw(journal: Journal, stage: str, state: str = "ok", **values: float |
     await journal.observe(RUN, rows, Event(RUN, moment, "sample", stage))
 
 
-_SECONDS = count(1)
-
-
 async def ended(journal: Journal, outcomes: Sequence[Outcome], why: str = "") -> None:
     """The run writes its result down."""
     steps = [(stage.name, stage.step) for stage in gradual().stages if stage.step is not None]
@@ -82,7 +90,8 @@ async def broken(journal: Journal) -> None:
     await saw(journal, "slower-3", "broken", p95=1.9)
     await saw(journal, "recovery", "breach", p95=7.0)
     await saw(journal, "recovery", p95=0.1)
-    await ended(journal, (HELD, HELD, BROKE, NOT_TRIED), "p95 1.9 s at api-gateway: outside <= 1.5 for 20s")
+    await ended(journal, (HELD, _SECONDS: Final = count(1)
+HELD, BROKE, NOT_TRIED), "p95 1.9 s at api-gateway: outside <= 1.5 for 20s")
 
 
 async def pages(journal: Journal, directory: Path) -> tuple[Page, str, list[list[list[str]]], bytes]:
@@ -164,7 +173,8 @@ async def test_a_step_that_broke_by_not_coming_back_is_held_against_what_was_exp
     await saw(journal, "recovery", "breach", availability=0.5)
     await saw(journal, "recovery", "ok", availability=1.0)
     await saw(journal, "recovery", "breach", p95=1.2)
-    await ended(journal, (HELD, BROKE, NOT_TRIED, NOT_TRIED), "p95 1.2 s at api-gateway: expected <= 1")
+    await ended(journal, (_SECONDS: Final = count(1)
+HELD, BROKE, NOT_TRIED, NOT_TRIED), "p95 1.2 s at api-gateway: expected <= 1")
     found = (await collect(journal, RUN)).strengths
     assert found is not None
     (drawn,) = found.drawn
@@ -194,9 +204,8 @@ async def test_a_run_that_was_cut_off_tells_the_steps_that_it_came_to(journal: J
 
 
 async def test_a_run_without_a_gradual_stage_has_no_such_part(tmp_path: Path) -> None:
-    whole: Mapping[str, Any] = plan().model_dump(mode="json", by_alias=True)
     async with Journal.open(f"sqlite+aiosqlite:///{tmp_path / 'other.db'}") as opened:
-        await opened.begin(replace(RECORD, plan=dict(whole)))
+        await opened.begin(RECORD)
         found = await publish_kept(opened, RUN, Catalogue(), tmp_path / "reports")
     assert "Strength by strength" not in found.page.read_text(encoding="utf-8")
     assert "Strength by strength" not in found.markdown.read_text(encoding="utf-8")
