@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gameday.typed import STEERING
+from gameday.yaml_text import yaml_text
 
 _PIPED_WIDTH = 160
 """Columns where there is no terminal to fit in; a program that reads tables wants whole lines."""
@@ -92,12 +93,7 @@ def emit(data: Any, form: Format, text: Callable[[Console], None]) -> None:
         written = json.dumps(plain, indent=2, ensure_ascii=False)
         sys.stdout.write(written.translate(_ESCAPED) + "\n")
         return
-    from ruamel.yaml import YAML  # noqa: PLC0415 - only where it is asked for
-
-    yaml = YAML()
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.width = 110
-    yaml.dump(plain, sys.stdout)
+    sys.stdout.write(yaml_text(plain))
 
 
 def note(message: str, *, style: str = "") -> None:

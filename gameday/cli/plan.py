@@ -117,10 +117,7 @@ def plan(
     """
     with sandboxed(sandbox, environment=env):
         found = asyncio.run(_build(name, env, duration, experiments))
-    documents = [
-        one.model_dump(mode="json", by_alias=True, exclude_none=True) | {"digest": one.digest}
-        for one in found
-    ]
+    documents = [one.document | {"digest": one.digest} for one in found]
     of_suite = name in open_catalogue(experiments).suites
     emit({"suite": name, "plans": documents} if of_suite else documents[0], output, partial(_print, found))
     return ExitCode.REFUSED if any(one.refusals for one in found) else ExitCode.HELD

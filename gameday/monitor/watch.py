@@ -43,6 +43,14 @@ class Watch(Model):
     services: tuple[str, ...] = ()
     scope: Scope = "service"
 
+    @property
+    def asks(self) -> str:
+        """What is asked at each look: the query, or in words what is asked instead."""
+        if self.load is not None:
+            return f"{self.load} of the run's own load"
+        asked = self.http or self.kubernetes
+        return asked.in_full if asked is not None else self.query
+
     def patience(self, service: str) -> timedelta:
         """How long ``service`` may be past the guardrail before the run is aborted."""
         return self.abort_for_small if service in self.small else self.abort_for

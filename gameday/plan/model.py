@@ -133,6 +133,11 @@ class Plan(Model):
         return self.duration + self.recovery.timeout
 
     @property
+    def document(self) -> dict[str, Any]:
+        """All of it as data, as ``gameday plan -o yaml`` shows it; what is not given is left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    @property
     def digest(self) -> str:
         """SHA-256 of what the plan does: the same for two plans that differ only in run and moment."""
         content = self.model_dump(mode="json", exclude=_OF_THE_MOMENT | {"stages"})

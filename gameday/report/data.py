@@ -149,6 +149,11 @@ class ReportData:
         end = phases[1].at if len(phases) > 1 else self.run.ended_at
         return end - phases[0].at if end is not None else None
 
+    @property
+    def plan_document(self) -> Mapping[str, Any]:
+        """The whole plan as it is in the record, with the digest of what was approved; empty without one."""
+        return self.plan.document | {"digest": self.run.digest} if self.plan is not None else {}
+
     def unit(self, signal: str) -> str:
         """The unit of a signal that was watched; "" where it has none."""
         watches = self.plan.watches if self.plan is not None else ()

@@ -19,6 +19,7 @@ from gameday.analysis.trends import Value
 from gameday.errors import GamedayError
 from gameday.spec.base import format_duration
 from gameday.typed import STEERING
+from gameday.yaml_text import yaml_text
 
 
 class ReportError(GamedayError):
@@ -100,18 +101,6 @@ def _signed(value: float | None) -> str:
     return "-" if value is None else f"{value:+.3g}"
 
 
-def _yaml(value: Any) -> str:
-    from io import StringIO  # noqa: PLC0415 - with the next one
-
-    from ruamel.yaml import YAML  # noqa: PLC0415 - only for whoever writes a page
-
-    written = StringIO()
-    yaml = YAML()
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.dump(value, written)
-    return written.getvalue().rstrip()
-
-
 def _harmless(value: Any) -> Any:
     # A page in which words run backwards lies, however well its markup is escaped.
     if isinstance(value, Markup) or not isinstance(value, str):
@@ -127,7 +116,7 @@ html = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-html.filters.update({**filters, "signed": _signed, "yaml": _yaml})
+html.filters.update({**filters, "signed": _signed, "yaml": yaml_text})
 
 
 def save(text: str, path: Path) -> Path:

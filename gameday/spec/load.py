@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gameday.spec.base import Duration
+from gameday.spec.base import Duration, format_duration
 from gameday.spec.probes import HttpRequest
 
 LoadMeasure = Literal["success", "p50", "p95", "p99", "rate", "dropped"]
@@ -34,6 +34,14 @@ class Load(HttpRequest):
     def interval(self) -> timedelta:
         """From one request to the next."""
         return timedelta(seconds=1 / self.requests_per_second)
+
+    @property
+    def in_full(self) -> str:
+        """What is sent and how much of it, for whoever must know exactly."""
+        return (
+            f"{self.requests_per_second:g} requests/s of {super().in_full}; at most {self.in_flight} wait for "
+            f"an answer; {format_duration(self.warm_up)} to warm up"
+        )
 
     def __str__(self) -> str:
         return f"{self.requests_per_second:g} requests/s of {super().__str__()}"

@@ -80,6 +80,20 @@ class HttpRequest(Model):
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
 
+    @property
+    def in_full(self) -> str:
+        """The request and what makes its answer a good one, for whoever must know exactly."""
+        headers = [f"{name} out of {variable}" for name, variable in self.headers.items()]
+        status = " or ".join(map(str, self.status)) or "any 2xx"
+        parts = (
+            str(self),
+            f"with {', '.join(headers)}" if headers else "",
+            f"sending {self.body}" if self.body else "",
+            f"answered within {format_duration(self.timeout)} by {status}",
+            f"that contains {self.contains!r}" if self.contains else "",
+        )
+        return " ".join(filter(None, parts))
+
 
 class HttpProbe(HttpRequest):
     """What requests to the front door tell at each look.
@@ -90,6 +104,21 @@ class HttpProbe(HttpRequest):
     measures: Literal["success", "latency"] = "success"
     requests: Annotated[int, Field(ge=1, le=20, description="so many at once at each look")] = 1
     service: Annotated[Name, Field(description="the service that it is counted for")] | None = None
+
+    @property
+    def in_full(self) -> str:
+        """What is asked at each look, and what of the answers is the value."""
+        at_once = f"{self.requests} requests at once" if self.requests > 1 else "one request"
+        value = "the share of good answers" if self.measures == "success" else "seconds of the slowest answer"
+        counted = f", counted for {self.service}" if self.service else ""
+        return f"{value} to {at_once}, {super().in_full}{counted}"
+
+
+_MEASURED: Final = {
+    "share": "how much of what is wanted is ready",
+    "count": "how much is ready",
+    "available": "1 where as much is available as is wanted, else 0,",
+}
 
 
 class KubernetesProbe(Model):
@@ -115,3 +144,11 @@ class KubernetesProbe(Model):
         wanted = [f"{key}={value}" for key, value in self.selector.items()]
         which = f" {self.name}" if self.name else f" with {', '.join(wanted)}" if wanted else "s"
         return f"{self.measures} of {self.kind}{which}"
+
+    @property
+    def in_full(self) -> str:
+        """What is asked of Kubernetes at each look, and what of the answer is the value."""
+        wanted = [f"{key}={value}" for key, value in self.selector.items()]
+        which = f" called {self.name}" if self.name else ""
+        labels = f" with the labels {', '.join(wanted)}" if wanted else ""
+        return f"{_MEASURED[self.measures]} of each service's {self.kind}{which}{labels}"
