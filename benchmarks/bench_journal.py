@@ -24,11 +24,13 @@ from sqlalchemy import func, insert, select
 
 from benchmarks.measuring import NotMeasuredError, Spread, head, run, say, table
 from benchmarks.surroundings import clean_environment, gameday_command
+from gameday.analysis.coverage import growth
 from gameday.analysis.periods import Period
 from gameday.analysis.trends import trends
 from gameday.journal.history import History, Wanted
 from gameday.journal.schema import events, faults, findings, observations, runs
 from gameday.journal.store import Journal
+from gameday.spec.catalogue import Catalogue
 from tests.databases import new_database, postgresql_server
 
 _RUNS, _SAMPLES, _SIGNALS = 2000, 100, ("availability", "errors", "p95", "cpu", "memory")
@@ -147,7 +149,8 @@ async def in_process(url: str) -> dict[str, float]:
         took["history: 50 of redis in half a year"] = time.perf_counter() - began
         began = time.perf_counter()
         rows = await history.rows(Wanted(since=_WHOLE.begin, until=_WHOLE.end))
-        found = trends(rows, _WHOLE, "month")
+        grown = growth(rows, Catalogue().platform, (), _WHOLE.end)
+        found = trends(rows, _WHOLE, "month", grown)
         took["trends of the year, by month"] = time.perf_counter() - began
         if len(rows) != _RUNS or not found:
             raise NotMeasuredError(f"{len(rows)} of {_RUNS} runs were found")

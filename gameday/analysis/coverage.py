@@ -6,12 +6,14 @@ would bring, and what was never tried. Which of that comes next is for ``suggest
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import Field
 
+from gameday.analysis.periods import Period
 from gameday.journal.history import RunRow
 from gameday.journal.store import Verdict
 from gameday.spec.base import Model
@@ -92,17 +94,65 @@ class Coverage(Model):
         return next((one for one in self.cells if (one.service, one.fault) == (service, fault)), None)
 
 
+@dataclass(frozen=True)
+class Growth:
+    """How much of what could be tried was tried by any moment: ``first`` says when each cell was met first.
+
+    ``possible`` are the cells that count whether they were met or not, ``since`` is the begin of the first
+    run, ``now`` the last moment of which anything is known.
+    """
+
+    possible: frozenset[tuple[str, Kind]]
+    first: Mapping[tuple[str, Kind], datetime]
+    since: datetime | None
+    now: datetime
+
+    def by(self, period: Period) -> tuple[int, int] | None:
+        """How many cells were met by the end of ``period``, and of how many; None where it is not known.
+
+        It is not before the first run, and not in a time to come.
+        """
+        if self.since is None or self.since >= period.end or period.begin > self.now:
+            return None
+        met = {cell for cell, at in self.first.items() if at < period.end}
+        return len(met), len(met | self.possible)
+
+
+def growth(
+    rows: Iterable[RunRow], platform: Platform, experiments: Sequence[Experiment], now: datetime
+) -> Growth:
+    """How the coverage grew over ``rows``, counted as ``coverage`` does with the same arguments."""
+    ended = [row for row in rows if row.verdict is not None]
+    first: dict[tuple[str, Kind], datetime] = {}
+    for row in ended:
+        for hit in row.hits:
+            cell = (hit.service, Kind(hit.kind, hit.action))
+            if hit.service:
+                first[cell] = min(first.get(cell, row.started_at), row.started_at)
+    possible = frozenset(cell for cell, _ in _possible(platform, experiments))
+    return Growth(possible, first, min((row.started_at for row in ended), default=None), now)
+
+
+def _possible(
+    platform: Platform, experiments: Sequence[Experiment]
+) -> Iterator[tuple[tuple[str, Kind], str]]:
+    """What could be met, and by which experiment; "" where a service could meet it by what it is."""
+    for service in platform.services:
+        for fault in applicable(service):
+            yield (service.name, fault), ""
+    for experiment in experiments:
+        for cell in brings(experiment, platform):
+            yield cell, experiment.name
+
+
 def coverage(rows: Iterable[RunRow], platform: Platform, experiments: Sequence[Experiment] = ()) -> Coverage:
     """What of ``platform`` met what in ``rows``; runs that still go on are left out."""
     found: dict[tuple[str, Kind], dict[str, Any]] = {}
     names = [service.name for service in platform.services]
-    for service in platform.services:
-        for fault in applicable(service):
-            found[service.name, fault] = {}
-    for experiment in experiments:
-        for service_name, fault in brings(experiment, platform):
-            cell = found.setdefault((service_name, fault), {})
-            cell["experiments"] = (*cell.get("experiments", ()), experiment.name)
+    for key, experiment in _possible(platform, experiments):
+        cell = found.setdefault(key, {})
+        if experiment:
+            cell["experiments"] = (*cell.get("experiments", ()), experiment)
     for row in sorted(rows, key=lambda one: one.started_at):
         if row.verdict is None:
             continue

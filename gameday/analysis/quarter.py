@@ -15,7 +15,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from gameday.analysis.coverage import Coverage, coverage
+from gameday.analysis.coverage import Coverage, Growth, coverage, growth
 from gameday.analysis.improvements import Improvement, improvements
 from gameday.analysis.model import Severity
 from gameday.analysis.periods import Period, before, months_later
@@ -154,6 +154,7 @@ def review(known: Known, found: Found, wanted: Period) -> Review:
     year = wanted.model_copy(update={"begin": months_later(wanted.end, -12)})
     closed = [one for one in known.items if one.closed_at is not None and wanted.has(one.closed_at)]
     until = [row for row in known.rows if row.started_at < wanted.end]
+    grown = growth(known.rows, known.platform, known.usable, known.now)
     return Review.model_validate(
         {
             "platform": known.platform.name,
@@ -162,10 +163,10 @@ def review(known: Known, found: Found, wanted: Period) -> Review:
             "quarter": wanted,
             "madeAt": known.now,
             "goingOn": wanted.has(known.now),
-            "this": _side(known, found, wanted),
-            "last": _side(known, found, before(wanted)),
-            "byMonth": trends(known.rows, year, "month"),
-            "byWeek": trends(known.rows, wanted, "week"),
+            "this": _side(known, found, wanted, grown),
+            "last": _side(known, found, before(wanted), grown),
+            "byMonth": trends(known.rows, year, "month", grown),
+            "byWeek": trends(known.rows, wanted, "week", grown),
             "improvements": improvements(closed, known.rows, known.items),
             "weaknesses": _weaknesses(known, found, wanted),
             "openItems": sum(one.open for one in known.items),
@@ -176,7 +177,7 @@ def review(known: Known, found: Found, wanted: Period) -> Review:
     )
 
 
-def _side(known: Known, found: Found, period: Period) -> Side:
+def _side(known: Known, found: Found, period: Period, grown: Growth) -> Side:
     rows = [row for row in known.rows if row.verdict is not None and period.has(row.started_at)]
     own = {row.run for row in rows}
     return Side.model_validate(
@@ -186,7 +187,7 @@ def _side(known: Known, found: Found, period: Period) -> Side:
             "people": len({row.requested_by for row in rows if row.requested_by}),
             "verdicts": _verdicts(rows),
             "experiments": _by_experiment(rows),
-            "metrics": worked_out(rows),
+            "metrics": worked_out(rows, period, grown),
             "weaknesses": len({one.key for one in found.findings if one.run in own}),
             "mended": sum(one.closed_at is not None and period.has(one.closed_at) for one in known.items),
         }

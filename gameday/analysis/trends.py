@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
+from gameday.analysis.coverage import Growth
 from gameday.analysis.model import Share
 from gameday.analysis.periods import Every, Period, split
 from gameday.journal.history import RunRow
@@ -25,7 +26,7 @@ METHOD: Final = (
 )
 CONFIDENCE: Final = 0.95
 
-MetricName = Literal["mttr", "mtbf", "availability", "success-rate", "interventions"]
+MetricName = Literal["mttr", "mtbf", "availability", "success-rate", "interventions", "coverage"]
 Direction = Literal["better", "worse", "none", "unknown"]
 
 # Of four values in strict order chance makes one pair of orders in twelve (p = 0.083): never rare enough.
@@ -42,7 +43,7 @@ class Value(Model):
     value: float | None = None
     low: float | None = None
     high: float | None = None
-    count: Annotated[int, Field(ge=0, description="how many runs or recoveries it is made of")] = 0
+    count: Annotated[int, Field(ge=0, description="how many runs, recoveries or faults it is made of")] = 0
     note: str = ""
 
 
@@ -134,18 +135,35 @@ METRICS: Final[Mapping[MetricName, Metric]] = {
                 "and runs that a person stopped. Refused runs never began."
             ),
         ),
+        Metric(
+            name="coverage",
+            title="Coverage",
+            unit="%",
+            better="higher",
+            definition=(
+                "Of 100 faults that services can meet, those that were met by the end of the period, since "
+                "the first run: each sort of fault at each service counts once, as in the table of "
+                "coverage, and as services and experiments are declared today. It stays where nothing new "
+                "is tried."
+            ),
+        ),
     )
 }
 
 
-def worked_out(rows: Iterable[RunRow]) -> dict[MetricName, Value]:
-    """Every metric over ``rows``; runs that go on are left out."""
+def worked_out(rows: Iterable[RunRow], period: Period, growth: Growth) -> dict[MetricName, Value]:
+    """Every metric over ``rows``, those of ``period``; runs that go on are left out.
+
+    ``growth`` is of all runs, those before it too.
+    """
     ended = [row for row in rows if row.verdict is not None]
-    return {name: work(ended) for name, work in _WORK.items()}
+    found = {name: work(ended) for name, work in _WORK.items()}
+    found["coverage"] = _coverage(period, growth)
+    return found
 
 
-def trends(rows: Sequence[RunRow], whole: Period, by: Every) -> tuple[Trend, ...]:
-    """How each metric moved over the weeks or months of ``whole``."""
+def trends(rows: Sequence[RunRow], whole: Period, by: Every, growth: Growth) -> tuple[Trend, ...]:
+    """How each metric moved over the weeks or months of ``whole``; ``growth`` is of all runs."""
     periods = split(whole.begin, whole.end, by)
     parts: dict[str, list[RunRow]] = {period.label: [] for period in periods}
     found = iter(sorted((row for row in rows if whole.has(row.started_at)), key=lambda row: row.started_at))
@@ -154,7 +172,7 @@ def trends(rows: Sequence[RunRow], whole: Period, by: Every) -> tuple[Trend, ...
         while row is not None and row.started_at < period.end:
             parts[period.label].append(row)
             row = next(found, None)
-    values = [(period, worked_out(parts[period.label])) for period in periods]
+    values = [(period, worked_out(parts[period.label], period, growth)) for period in periods]
     return tuple(
         _trend(METRICS[name], by, [Point(period=period, value=own[name]) for period, own in values])
         for name in METRICS
@@ -247,10 +265,19 @@ def _interventions(rows: Sequence[RunRow]) -> Value:
     return Value(value=value, count=len(began), note=f"{count} in {len(began)} runs" if began else "")
 
 
+def _coverage(period: Period, growth: Growth) -> Value:
+    found = growth.by(period)
+    if found is None:
+        return Value()
+    met, of = found
+    return Value(value=100 * met / of if of else None, count=met, note=f"{met} of {of}")
+
+
 def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
+# What follows from the runs of a period alone.
 _WORK: Final[Mapping[MetricName, Callable[[Sequence[RunRow]], Value]]] = {
     "mttr": _mttr,
     "mtbf": _mtbf,

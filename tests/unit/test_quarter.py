@@ -82,6 +82,8 @@ async def test_a_review_tells_the_quarter_beside_the_one_before(database: str) -
     (late,) = found.overdue
     assert (late.item, late.days, late.assignee) == (2, 3, "somebody@example.com")
     assert len(found.coverage.met) == 1
+    assert found.this.metrics["coverage"].note == f"1 of {len(found.coverage.cells)}"
+    assert found.last.metrics["coverage"].note == f"1 of {len(found.coverage.cells)}"
     assert found.suggestions
     assert "1 new weakness; 1 action item closed, 0 of them proved; 1 overdue" in found.in_short
 
@@ -129,12 +131,16 @@ async def test_the_review_is_written_as_page_markdown_and_data_that_fetch_nothin
     written = await write(await reviewed(database, "staging"), tmp_path / "out")
     page = written.page.read_text(encoding="utf-8")
     assert written.page.name == "review-2026Q4-staging.html"
-    assert page.count("<svg") == 5
+    assert page.count("<svg") == 6
+    assert "Coverage (%) by month:" in page
+    assert "Of 100 faults that services can meet, those that were met by the end" in page
     assert not re.search(r"(?:src|href)=\"(?!#)", page.replace('xlink:href="#', ""))
     assert "Retries | never end&lt;b&gt;" in page
     text = written.markdown.read_text(encoding="utf-8")
     assert "Retries \\| never end&lt;b>" in text
     for words in (
+        "| Coverage (%) |",
+        "**Coverage**: Of 100 faults",
         "The quarter is not over yet",
         "40 connections",
         "**never**",
