@@ -50,6 +50,8 @@ _STYLE: Final[Any] = {
     "grid.color": "#dddddd",
     "grid.linewidth": 0.5,
     "path.simplify": True,
+    # What people named is no formula.
+    "text.parse_math": False,
 }
 
 

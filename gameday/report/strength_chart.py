@@ -23,8 +23,8 @@ _LOOKS: Final = {
     Outcome.UNCLEAR: ("D", "#7F7F7F", "not known"),
 }
 _LINE: Final = "#BBBBBB"
-# More names beside each other cannot be read.
-_MOST_NAMED: Final = 13
+# So many letters fit beside each other.
+_LETTERS: Final = 75
 
 
 def in_words(found: Strengths, one: Drawn) -> str:
@@ -56,7 +56,7 @@ def _figure(found: Strengths, one: Drawn, size: tuple[float, float]) -> Figure:
     axes.set_title(" · ".join([f"Worst {_title(one)}", *far]), loc="left", fontsize=9)
     _mark_ends(axes, found)
     strengths = [step.strength for step in found.result.steps]
-    every = math.ceil(len(strengths) / _MOST_NAMED)
+    every = math.ceil(len(strengths) * (max(map(len, strengths)) + 2) / _LETTERS)
     axes.set_xticks(range(0, len(strengths), every), strengths[::every])
     axes.set_xlim(-0.5, len(strengths) - 0.5)
     axes.set_xlabel(found.result.parameter)
