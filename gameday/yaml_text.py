@@ -1,4 +1,4 @@
-"""Why: what is shown as YAML looks the same on the screen and on a page, so that one can be held to the other.
+"""Why: YAML looks the same on the screen and on a page, so that one can be held against the other.
 
 Only the text; what stands in it, and where it goes, is its callers' business.
 """

@@ -39,8 +39,8 @@ class Load(HttpRequest):
     def in_full(self) -> str:
         """What is sent and how much of it, for whoever must know exactly."""
         return (
-            f"{self.requests_per_second:g} requests/s of {super().in_full}; at most {self.in_flight} wait for "
-            f"an answer; {format_duration(self.warm_up)} to warm up"
+            f"{self.requests_per_second:g} requests/s of {super().in_full}; "
+            f"at most {self.in_flight} wait for an answer; {format_duration(self.warm_up)} to warm up"
         )
 
     def __str__(self) -> str:

@@ -44,7 +44,13 @@ STAGE: Final = {
     "settle": "30s",
     "faults": [],
     "mustShow": [
-        {"name": "opens", "query": "max(breaker)", "services": ["redis"], "reaches": ">= 2", "returns": "<= 0"}
+        {
+            "name": "opens",
+            "query": "max(breaker)",
+            "services": ["redis"],
+            "reaches": ">= 2",
+            "returns": "<= 0",
+        }
     ],
     "expectAlerts": [{"alert": "ServiceDown", "services": ["redis"], "within": "45s", "required": True}],
 }
@@ -76,8 +82,8 @@ async def test_what_each_probe_asks_and_of_which_services_is_said_in_words(tmp_p
         "p95 auth-service, redis <= 1",
         "p95_by_service",
         "the share of good answers to 5 requests at once, GET /api/v1/records with Authorization out of "
-        "GAMEDAY_PROBE_AUTHORIZATION answered within 2s by 200 or 304 that contains '\"service\"', counted for "
-        "api-gateway",
+        "GAMEDAY_PROBE_AUTHORIZATION answered within 2s by 200 or 304 that contains '\"service\"', "
+        "counted for api-gateway",
         "seconds of the slowest answer to one request, GET /health answered within 2s by any 2xx",
         "1 where as much is available as is wanted, else 0, of each service's Deployment",
         "how much of what is wanted is ready of each service's Pod with the labels app=redis",
