@@ -6,7 +6,7 @@ said in it is ``data``'s, what is drawn ``telling``'s.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from markupsafe import Markup
@@ -15,6 +15,7 @@ from gameday.report import strength_chart
 from gameday.report.charts import svg
 from gameday.report.data import ReportData
 from gameday.report.runbook import Proposal
+from gameday.report.strengths import Strengths
 from gameday.report.telling import Telling
 from gameday.report.templating import html, save
 
@@ -33,11 +34,7 @@ def render(
     """The report as a page."""
     # Drawn by matplotlib from numbers; the names in it are escaped there.
     drawn = [(chart.in_words, Markup(svg(chart))) for chart in told.charts]  # noqa: S704
-    steps = data.strengths
-    by_strength = [
-        (strength_chart.in_words(steps, one), Markup(strength_chart.svg(steps, one)))  # noqa: S704 - as above
-        for one in (steps.drawn if steps is not None else ())
-    ]
+    by_strength = [] if data.strengths is None else list(_by_strength(data.strengths))
     return html.get_template("run.html.j2").render(
         data=data,
         run=data.run,
@@ -50,6 +47,12 @@ def render(
         runbook=runbook,
         runbook_why=runbook_why,
     )
+
+
+def _by_strength(found: Strengths) -> Iterator[tuple[str, Markup]]:
+    for one in found.drawn:
+        # As above.
+        yield strength_chart.in_words(found, one), Markup(strength_chart.svg(found, one))  # noqa: S704
 
 
 def write(text: str, path: Path) -> Path:

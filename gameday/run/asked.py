@@ -24,9 +24,10 @@ def plain(query: str | None) -> str:
 
 def asked(plan: Plan, platform: Platform) -> dict[str, Showing]:
     """What stages must show by queries of their own, each query once, by the name of its signal."""
-    signals = platform.prometheus.signals
-    known = {plain(one.query) for one in (*signals, *plan.watches)}
-    taken = {one.name for one in (*signals, *plan.watches)}
+    named = [(one.name, one.query) for one in platform.prometheus.signals]
+    named += [(one.name, one.query) for one in plan.watches]
+    known = {plain(query) for _, query in named}
+    taken = {name for name, _ in named}
     found: dict[str, Showing] = {}
     for stage in plan.stages:
         for one in stage.must_show:

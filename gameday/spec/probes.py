@@ -6,21 +6,26 @@ the probe's (``experiment``); who asks is ``gameday.monitor.probes``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema, field_validator
 
+from gameday.redaction import HIDDEN
 from gameday.spec.base import Duration, Mistake, Model, Name, format_duration
 
 LONGEST_TIMEOUT: Final = timedelta(seconds=5)
 
 Header = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]+$")]
+_VARIABLE: Final = "[A-Z_][A-Z0-9_]*"
+_DESCRIPTION: Final = "the name of an environment variable, such as GAMEDAY_PROBE_TOKEN"
+# The journal hides whatever stands behind a header such as Authorization; its plans must stay readable.
 Variable = Annotated[
     str,
-    StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$"),
-    Field(description="the name of an environment variable, such as GAMEDAY_PROBE_TOKEN"),
+    StringConstraints(pattern=rf"^({_VARIABLE}|{re.escape(HIDDEN)})$"),
+    WithJsonSchema({"type": "string", "pattern": f"^{_VARIABLE}$", "description": _DESCRIPTION}),
 ]
 Status = Annotated[int, Field(ge=100, le=599)]
 

@@ -50,7 +50,7 @@ def stages(*of_each: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def made(*must_show: Sequence[Mapping[str, Any]], watched: Sequence[str] = WATCHED) -> Plan:
-    watches = [{"name": name, "query": f"up({name})", "tolerate": "<= 3"} for name in watched]
+    watches = [{"name": name, "query": f"sum({name})", "tolerate": "<= 3"} for name in watched]
     return plan(watches=watches, stages=stages(*must_show))
 
 
@@ -66,9 +66,7 @@ def told(planned: Plan, kept: Sequence[SignalSeries], moved: Sequence[str] = MOV
     nothing: dict[str, Any] = dict.fromkeys(
         ("events", "faults", "baselines", "impacts", "comebacks", "unproved"), ()
     )
-    data = ReportData(
-        run=RECORD, plan=planned, recovery={}, analysis=analysis(moved), series=kept, **nothing
-    )
+    data = ReportData(run=RECORD, plan=planned, recovery={}, analysis=analysis(moved), series=kept, **nothing)
     return telling(data)
 
 
@@ -77,7 +75,7 @@ def drawn(found: Telling) -> list[str]:
 
 
 ALL: Final = [
-    *(series(name, f"up({name})") for name in (*WATCHED, *MOVED, *QUIET)),
+    *(series(name, f"sum({name})") for name in (*WATCHED, *MOVED, *QUIET)),
     series("breaker", "max(breaker)"),
 ]
 
@@ -95,7 +93,7 @@ def test_however_many_were_watched_each_has_a_chart() -> None:
 
 
 def test_what_a_stage_had_to_show_is_drawn_with_its_limits_although_it_did_not_move() -> None:
-    own = {"name": "answers", "query": "up(quiet-1)", "staysWithin": "<= 0.05"}
+    own = {"name": "answers", "query": "sum(quiet-1)", "staysWithin": "<= 0.05"}
     found = told(made([BREAKER], [{**BREAKER, "query": "max( breaker)", "reaches": ">= 1"}, own]), ALL)
     assert {"breaker", "quiet-1"} <= set(drawn(found))
     (one,) = [chart for chart in found.charts if chart.title == "breaker"]

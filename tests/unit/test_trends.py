@@ -17,7 +17,6 @@ from gameday.journal.store import Verdict
 from gameday.spec.catalogue import Catalogue
 from tests.kept_runs import AT, a_row
 
-
 PLATFORM = Catalogue().platform
 DAY = timedelta(days=1)
 
