@@ -91,6 +91,8 @@ class Model(BaseModel):
 
     # Keys that people write here although they belong elsewhere, and where that is.
     elsewhere: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    # Lists whose items are told apart by their names: the key, and what one of them is called.
+    told_apart: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     def mistakes(self) -> Iterator[Mistake]:
         """What is wrong although each value by itself is right: where below this, and why.
@@ -102,17 +104,32 @@ class Model(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _tell_every_mistake(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        # Looked for in what was written, so that no other mistake in it hides them.
+        twice = [_detail("rule", words, place, None) for place, words in cls._given_twice(data)]
         try:
             made = handler(data)
         except ValidationError as error:
             found = error.errors(include_url=False)
             details = [cls._explained(detail) for detail in found]
             details += cls._behind_unknown_keys(data, found, handler)
-            raise ValidationError.from_exception_data(error.title, details) from None
+            raise ValidationError.from_exception_data(error.title, details + twice) from None
         broken = [_detail("rule", words, place, None) for place, words in made.mistakes()]
-        if broken:
-            raise ValidationError.from_exception_data(cls.__name__, broken)
+        if broken or twice:
+            raise ValidationError.from_exception_data(cls.__name__, broken + twice)
         return made
+
+    @classmethod
+    def _given_twice(cls, data: Any) -> Iterator[Mistake]:
+        """A mistake for each item of a list that has the name of one before it."""
+        for key, what in cls.told_apart.items():
+            items = data.get(key) if isinstance(data, Mapping) else None
+            seen: set[str] = set()
+            for index, item in enumerate(items if isinstance(items, list | tuple) else ()):
+                name = item.get("name") if isinstance(item, Mapping) else getattr(item, "name", None)
+                if isinstance(name, str):
+                    if name in seen:
+                        yield (key, index, "name"), f"another {what} is called {name!r} already"
+                    seen.add(name)
 
     @classmethod
     def _behind_unknown_keys(
@@ -163,15 +180,6 @@ def _detail(kind: str, words: str, place: tuple[str | int, ...], value: Any) -> 
     # A custom error keeps the words as they are; a built-in type would need its context again.
     plain = PydanticCustomError(kind, "{words}", {"words": words})
     return InitErrorDetails(type=plain, loc=place, input=value)
-
-
-def given_twice(what: str, key: str, names: Iterable[str]) -> Iterator[Mistake]:
-    """A mistake for each item of the list ``key`` that has the name of one before it."""
-    seen: set[str] = set()
-    for index, name in enumerate(names):
-        if name in seen:
-            yield (key, index, "name"), f"another {what} is called {name!r} already"
-        seen.add(name)
 
 
 def parse_duration(value: object) -> timedelta:
@@ -225,17 +233,15 @@ GoDuration = Annotated[str, BeforeValidator(_check_go_duration), WithJsonSchema(
 
 # RFC 1123 label: these names become parts of Kubernetes names and label values.
 _NAME: Final = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
-_LONGEST_NAME: Final = 40
-NAME_FORM: Final = f"lowercase letters, digits and '-', at most {_LONGEST_NAME} characters"
+LONGEST_NAME: Final = 40
+NAME_FORM: Final = f"lowercase letters, digits and '-', at most {LONGEST_NAME} characters"
 """What a name is made of, in words."""
-Name = Annotated[
-    str, StringConstraints(pattern=_NAME, max_length=_LONGEST_NAME), Field(description=NAME_FORM)
-]
+Name = Annotated[str, StringConstraints(pattern=_NAME, max_length=LONGEST_NAME), Field(description=NAME_FORM)]
 
 
 def is_name(text: str) -> bool:
     """Whether ``text`` can be a ``Name``."""
-    return len(text) <= _LONGEST_NAME and re.fullmatch(_NAME.strip("^$"), text) is not None
+    return len(text) <= LONGEST_NAME and re.fullmatch(_NAME.strip("^$"), text) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,15 @@ a plan of it (``gameday.plan``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import Annotated, Final, Literal
+from types import MappingProxyType
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field, field_validator
 
 from gameday.spec.alerts import ExpectedAlert
-from gameday.spec.base import Duration, Limit, Mistake, Model, Name, check_promql, given_twice
+from gameday.spec.base import Duration, Limit, Mistake, Model, Name, check_promql
 from gameday.spec.faults import Fault
 from gameday.spec.gradual import (
     Gradual,
@@ -90,6 +91,8 @@ class Stage(Model):
     With ``gradual`` it stands for one stage a strength, each with that duration and settling.
     """
 
+    told_apart: ClassVar[Mapping[str, str]] = MappingProxyType({"mustShow": "thing to show"})
+
     name: Name
     title: str = ""
     duration: Duration
@@ -111,8 +114,7 @@ class Stage(Model):
         return duration
 
     def mistakes(self) -> Iterator[Mistake]:
-        """What is shown has names; what grows must be there, and be possible at each strength."""
-        yield from given_twice("thing to show", "mustShow", [one.name for one in self.must_show])
+        """What grows must be there, and be possible at each strength."""
         if self.gradual is None:
             return
         if self.expect_alerts:
@@ -184,6 +186,8 @@ class Recovery(Model):
 class Experiment(Model):
     """One file of ``experiments/``."""
 
+    told_apart: ClassVar[Mapping[str, str]] = MappingProxyType({"stages": "stage", "steadyState": "probe"})
+
     name: Name
     title: str
     hypothesis: str
@@ -205,9 +209,7 @@ class Experiment(Model):
     load: Annotated[Load, Field(description="requests that the run itself sends")] | None = None
 
     def mistakes(self) -> Iterator[Mistake]:
-        """Names are told apart by what they name."""
-        yield from given_twice("stage", "stages", [stage.name for stage in self.stages])
-        yield from given_twice("probe", "steadyState", [probe.name for probe in self.steady_state])
+        """A gradual stage is the last, and its steps have names of their own."""
         for index, stage in enumerate(self.stages):
             if stage.gradual is not None and index < len(self.stages) - 1:
                 # The step that breaks ends the run: what follows would never be tried.

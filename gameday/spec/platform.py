@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
-from typing import Annotated, Literal
+from types import MappingProxyType
+from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, field_validator
 
 from gameday.errors import UsageError
-from gameday.spec.base import Duration, Mistake, Model, Name, check_promql, given_twice, nearest
+from gameday.spec.base import Duration, Mistake, Model, Name, check_promql, nearest
 from gameday.spec.load import Load
 from gameday.spec.twin import ServiceTwin, Traffic
 
@@ -102,6 +103,8 @@ class Signal(Model):
 class PrometheusSource(Model):
     """Where signals come from."""
 
+    told_apart: ClassVar[Mapping[str, str]] = MappingProxyType({"signals": "signal"})
+
     job: str
     scrape_interval: Duration = timedelta(seconds=15)
     sample_interval: Annotated[Duration, Field(description="how often a run looks")] = timedelta(seconds=5)
@@ -112,7 +115,6 @@ class PrometheusSource(Model):
 
     def mistakes(self) -> Iterator[Mistake]:
         """Signals are asked for by name, or by what they measure."""
-        yield from given_twice("signal", "signals", [signal.name for signal in self.signals])
         taken: set[Measure] = set()
         for index, signal in enumerate(self.signals):
             if signal.measures in taken:
@@ -174,6 +176,10 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
 class Platform(Model):
     """The whole of ``platform.yaml``."""
 
+    told_apart: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"teams": "team", "services": "service", "environments": "environment"}
+    )
+
     name: Name
     chaos_namespace: str = "chaos-engineering"
     teams: tuple[Team, ...]
@@ -193,12 +199,9 @@ class Platform(Model):
     twin: Traffic = Traffic()
 
     def mistakes(self) -> Iterator[Mistake]:
-        """What is named must be there, once."""
+        """What is named must be there."""
         services = [service.name for service in self.services]
         teams = [team.name for team in self.teams]
-        yield from given_twice("team", "teams", teams)
-        yield from given_twice("service", "services", services)
-        yield from given_twice("environment", "environments", [one.name for one in self.environments])
         for index, service in enumerate(self.services):
             if service.owner not in teams:
                 yield ("services", index, "owner"), unknown("team", service.owner, teams)

@@ -146,6 +146,27 @@ def test_two_stages_or_probes_of_one_name_are_refused(directory: Path) -> None:
     assert "stages[1].name: another stage is called 'kill-api-gateway' already" in second
 
 
+def test_no_other_mistake_hides_a_name_that_is_given_twice(directory: Path) -> None:
+    path = directory / "basic-pod-failure.yaml"
+    spoil(path, "name: kill-auth-service", "name: kill-api-gateway")
+    spoil(path, "  - name: p95", "  - name: errors")
+    spoil(path, "spec: {action: pod-kill, mode: one}", "spec: {action: pod-kill, mode: fixed}")
+    spoil(path, "stableFor: 30s", "stableFor: soon")
+    told = [mistake.partition(": ")[2] for mistake in Catalogue(directory).check(path)]
+    assert [one.partition(":")[0] for one in told] == [
+        "steadyState[2].name",
+        "stages[0].faults[0].spec",
+        "stages[1].name",
+        "recovery.stableFor",
+    ]
+    platform = directory / "platform.yaml"
+    spoil(platform, "- name: production", "- name: staging")
+    spoil(platform, "port: 8000", "port: none")
+    told = Catalogue(directory).check(platform)
+    assert any("another environment is called 'staging' already" in mistake for mistake in told)
+    assert len(told) == 2
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [

@@ -11,11 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from gameday.spec.base import format_duration
+from gameday.spec.base import LONGEST_NAME, format_duration
 from gameday.spec.importing.faults import Found
 from gameday.spec.importing.workflow import Timed
-
-_LONGEST_NAME = 40
 
 
 @dataclass(frozen=True)
@@ -63,10 +61,10 @@ def _draft(group: Sequence[Timed], until: timedelta, taken: set[str]) -> Draft:
 
 def slug(text: str, taken: set[str]) -> str:
     """``text`` as a name that is not among those ``taken``, and is then."""
-    base = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:_LONGEST_NAME].strip("-") or "imported"
+    base = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:LONGEST_NAME].strip("-") or "imported"
     name, number = base, 1
     while name in taken:
         number += 1
-        name = f"{base[: _LONGEST_NAME - 1 - len(str(number))].rstrip('-')}-{number}"
+        name = f"{base[: LONGEST_NAME - 1 - len(str(number))].rstrip('-')}-{number}"
     taken.add(name)
     return name
