@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
+from itertools import chain, count
 from typing import Annotated, Final
 
 from pydantic import Field
@@ -20,8 +21,9 @@ from gameday.analysis.improvements import Improvement, improvements
 from gameday.analysis.model import ScorePart
 from gameday.journal.actions import ActionItem
 from gameday.journal.history import RunRow
-from gameday.spec.base import Model
+from gameday.spec.base import LONGEST_NAME, Model
 from gameday.spec.experiment import Experiment, Frequency
+from gameday.spec.mild import SORTS
 from gameday.spec.platform import Platform
 
 NEVER, AGE, NEEDED, USUAL, WEAK, UNPROVED, KNOWN, DUE, READY = (
@@ -52,6 +54,9 @@ _HOW_USUAL: Final[Mapping[Kind, tuple[float, str]]] = {
     Kind("DNSChaos", "error"): (5.0, "names stop resolving when the cluster's DNS is busy"),
 }
 _RARELY: Final = (3.0, "it happens, if less often")
+_BY_HAND: Final = (
+    "gameday new writes no {}: copy an experiment of yours, and put its spec in as Chaos Mesh has it"
+)
 _DAYS: Final[Mapping[Frequency, int]] = {"weekly": 7, "every-second-week": 14, "monthly": 31, "quarterly": 92}
 
 
@@ -64,7 +69,10 @@ class Suggestion(Model):
     points: float
     parts: tuple[ScorePart, ...]
     experiment: Annotated[str, Field(description="of the catalogue; empty: none does it yet")] = ""
-    command: Annotated[str, Field(description="runs the experiment, or makes one")]
+    command: Annotated[
+        str, Field(description="runs the experiment, or writes one with this fault; empty: no command can")
+    ]
+    by_hand: Annotated[str, Field(description="what to do where no command does it")] = ""
     also: tuple[str, ...] = ()
 
     @property
@@ -118,8 +126,9 @@ def suggest(known: Known, limit: int | None = None) -> tuple[Suggestion, ...]:
         key=lambda one: (-sum(part.points for part in one[1]), one[0].service, one[0].fault),
     )
     found: dict[str, tuple[Met, tuple[ScorePart, ...], list[str]]] = {}
+    there = {service.name for service in known.platform.services}
     for cell, parts in ranked:
-        if cell.service not in known.coverage.services:
+        if cell.service not in there:
             continue
         experiment = cell.experiments[0] if cell.experiments else ""
         name = experiment or f"{cell.service} {cell.fault}"
@@ -142,6 +151,7 @@ def _suggestion(known: Known, cell: Met, parts: Sequence[ScorePart], also: Seque
             "parts": parts,
             "experiment": experiment,
             "command": _command(known, cell, experiment),
+            "byHand": "" if experiment or cell.fault in SORTS else _BY_HAND.format(cell.fault),
             "also": also,
         }
     )
@@ -151,9 +161,19 @@ def _command(known: Known, cell: Met, experiment: str) -> str:
     if experiment:
         declared = next(one for one in known.usable if one.name == experiment)
         return f"gameday run {experiment} --env {known.environment or declared.environments[0]}"
-    # A name has at most 40 characters.
-    name = f"{cell.service}-{cell.action or cell.kind.removesuffix('Chaos').lower()}"[:40].rstrip("-")
-    return f"gameday new {name} --target {cell.service} --kind {cell.kind}"
+    if cell.fault not in SORTS:
+        return ""
+    action = f" --action {cell.action}" if cell.action else ""
+    return f"gameday new {_name(known, cell)} --target {cell.service} --kind {cell.kind}{action}"
+
+
+def _name(known: Known, cell: Met) -> str:
+    """What an experiment with this fault could be called: no other is, and its end tells the fault."""
+    taken = {one.name for one in known.experiments}
+    sort = cell.action or cell.kind.removesuffix("Chaos").lower()
+    ends = chain([f"-{sort}"], (f"-{sort}-{number}" for number in count(2)))
+    names = (cell.service[: LONGEST_NAME - len(end)].rstrip("-") + end for end in ends)
+    return next(name for name in names if name not in taken)
 
 
 def _parts(known: Known, cell: Met) -> Iterator[ScorePart]:

@@ -19,7 +19,8 @@ from gameday.cli.output import Format, emit
 from gameday.errors import DeclarationError, ExitCode, UsageError
 from gameday.spec.base import NAME_FORM, is_name
 from gameday.spec.catalogue import Catalogue
-from gameday.spec.new import CATEGORIES, KINDS, text_of
+from gameday.spec.mild import ACTIONS, KINDS
+from gameday.spec.new import CATEGORIES, text_of
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="What the experiment is called.")]
 
@@ -46,6 +47,16 @@ def new(
             autocompletion=complete.of(KINDS),
         ),
     ] = "PodChaos",
+    action: Annotated[
+        str,
+        typer.Option(
+            "--action",
+            "-a",
+            metavar="ACTION",
+            help="What a fault of that kind does, such as pod-failure or loss; the usual without it.",
+            autocompletion=complete.of(ACTIONS),
+        ),
+    ] = "",
     owner: Annotated[
         str | None,
         typer.Option(
@@ -81,6 +92,7 @@ def new(
         catalogue.guardrails,
         target=target,
         kind=kind,
+        action=action,
         owner=owner,
         category=category,
     )
@@ -101,7 +113,7 @@ def new(
 
 
 def _written(catalogue: Catalogue, name: str, text: str) -> Path:
-    """The file, made new. Raises ``UsageError`` where there is one already, or none can be made."""
+    """The file, made new. Raises ``UsageError`` where there is one, or none can be made."""
     path = catalogue.directory / f"{name}.yaml"
     try:
         with path.open("x", encoding="utf-8") as file:
@@ -125,6 +137,6 @@ def register(app: typer.Typer) -> None:
         "new",
         epilog=examples(
             "gameday new slow-redis --target redis --kind NetworkChaos",
-            "gameday new lost-worker --target automation-services --category advanced",
+            "gameday new hanging-worker --target automation-services --action pod-failure",
         ),
     )(new)

@@ -67,7 +67,7 @@ def suggest_next(
 def _in_words(one: Suggestion) -> list[str]:
     parts = [f"{part.points:+5.1f}  {part.what}: {part.why}" for part in one.parts]
     also = [f"With it: {', '.join(one.also)}"] if one.also else []
-    return [*parts, *also, f"$ {one.command}"]
+    return [*parts, *also, f"$ {one.command}" if one.command else f"{one.by_hand}."]
 
 
 async def _known(catalogue: Catalogue, env: str, sandbox: bool) -> Known:

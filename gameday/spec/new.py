@@ -1,64 +1,24 @@
 """Why: nobody begins an experiment with an empty page, or with somebody else's to be stripped.
 
 Makes the text of a new experiment from a template: one stage, one fault, the platform's own signals, and
-what to think about beside each key. Writing it is the command's.
+what to think about beside each key. The fault is ``mild``'s, and writing the file the command's.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from gameday.errors import UsageError
 from gameday.spec.experiment import Category
 from gameday.spec.guardrails import Guardrails
+from gameday.spec.mild import mild_fault
 from gameday.spec.platform import Measure, Platform, Service, Signal, unknown
 
-Kind = Literal["PodChaos", "NetworkChaos", "StressChaos", "IOChaos", "TimeChaos", "HTTPChaos", "DNSChaos"]
-KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 CATEGORIES: Final[tuple[Category, ...]] = get_args(Category)
-
-
-def _volume(service: Service) -> str:
-    return json.dumps(service.twin.disk or "/tmp")  # noqa: S108 - a container's
-
-
-def _somebody(service: Service) -> str:
-    """A name that the service looks up."""
-    return f"{service.calls[0]}.*" if service.calls else "*"
-
-
-# A mild one of each kind, well within the guardrails that come along: what to write, and what it does.
-_FAULTS: Final[Mapping[Kind, Callable[[Service], tuple[str, str]]]] = MappingProxyType(
-    {
-        "PodChaos": lambda _: ("{action: pod-kill, mode: one}", "One pod of {} is killed"),
-        "NetworkChaos": lambda _: (
-            "{action: delay, mode: one, delay: {latency: 200ms, jitter: 20ms}}",
-            "One pod of {} answers 200 ms later",
-        ),
-        "StressChaos": lambda _: (
-            "{mode: one, stressors: {cpu: {workers: 1, load: 80}}}",
-            "One pod of {} is busy",
-        ),
-        "IOChaos": lambda service: (
-            f"{{action: latency, mode: one, volumePath: {_volume(service)}, delay: 100ms, percent: 50}}",
-            "Half of the file operations of one pod of {} take 100 ms longer",
-        ),
-        "TimeChaos": lambda _: ("{mode: one, timeOffset: -30s}", "The clock of one pod of {} is 30 s late"),
-        "HTTPChaos": lambda service: (
-            f'{{mode: one, target: Request, port: {service.port}, path: "*", delay: 200ms}}',
-            "Requests to one pod of {} take 200 ms longer",
-        ),
-        "DNSChaos": lambda service: (
-            f'{{action: error, mode: one, patterns: ["{_somebody(service)}"]}}',
-            "One pod of {} finds nobody by name",
-        ),
-    }
-)
 
 # What is expected of each signal before and after, and tolerated while the fault is in.
 _LIMITS: Final[Mapping[Measure, tuple[str, str]]] = MappingProxyType(
@@ -82,22 +42,23 @@ def text_of(
     *,
     target: str | None = None,
     kind: str = "PodChaos",
+    action: str = "",
     owner: str | None = None,
     category: str = "basic",
 ) -> str:
     """The file of a new experiment called ``name``.
 
-    Without ``target`` it hits the service that users ask, without ``owner`` it belongs to the target's.
-    Raises ``UsageError`` for a name that platform.yaml does not know, and where it has no signal to watch.
+    Without ``target`` it hits the service that users ask, without ``action`` in the way that is usual for
+    the kind; without ``owner`` it belongs to the target's. Raises ``UsageError`` for a name that is not
+    known, and where platform.yaml has no signal to watch.
     """
     service = platform.service(target or platform.twin.entry or platform.services[0].name)
     teams = [team.name for team in platform.teams]
     if owner is not None and owner not in teams:
         raise UsageError(unknown("team", owner, teams))
-    for what, given, known in (("kind", kind, KINDS), ("category", category, CATEGORIES)):
-        if given not in known:
-            raise UsageError(unknown(what, given, known))
-    spec, title = _FAULTS[kind](service)  # type: ignore[index]  # it is one of KINDS
+    if category not in CATEGORIES:
+        raise UsageError(unknown("category", category, CATEGORIES))
+    spec, title = mild_fault(kind, action, service)
     return _templates.get_template("experiment.yaml.j2").render(
         name=name,
         title=title.format(service.name),

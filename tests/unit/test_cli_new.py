@@ -12,7 +12,8 @@ from gameday.cli.main import run
 from gameday.errors import ExitCode
 from gameday.spec.catalogue import Catalogue, default_directory
 from gameday.spec.faults import NetworkFault, PodFault
-from gameday.spec.new import CATEGORIES, KINDS, text_of
+from gameday.spec.mild import SORTS
+from gameday.spec.new import CATEGORIES, text_of
 from sandbox.process.launch import Sandbox
 
 Capture = pytest.CaptureFixture[str]
@@ -57,22 +58,26 @@ def test_programs_are_told_where_it_is(directory: Path, capsys: Capture) -> None
     assert fault.target == "api-gateway"
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_is_one_that_chaos_mesh_and_the_guardrails_take(kind: str, directory: Path) -> None:
+@pytest.mark.parametrize(("kind", "action"), SORTS)
+def test_every_sort_is_one_that_chaos_mesh_and_the_guardrails_take(
+    kind: str, action: str, directory: Path
+) -> None:
     catalogue = Catalogue(directory)
-    for service in catalogue.platform.services:
-        for category in CATEGORIES:
-            text = text_of(
-                "made",
-                catalogue.platform,
-                catalogue.guardrails,
-                target=service.name,
-                kind=kind,
-                category=category,
-            )
-            path = directory / "made.yaml"
-            path.write_text(text, encoding="utf-8")
-            assert catalogue.check(path) == []
+    platform, guardrails, path = catalogue.platform, catalogue.guardrails, directory / "made.yaml"
+    for service in platform.services:
+        text = text_of("made", platform, guardrails, target=service.name, kind=kind, action=action)
+        path.write_text(text, encoding="utf-8")
+        (fault,) = catalogue.load(path).stages[0].faults
+        assert (fault.kind, getattr(fault.spec, "action", "")) == (kind, action)
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_every_category_is_one_that_the_guardrails_take(category: str, directory: Path) -> None:
+    catalogue, path = Catalogue(directory), directory / "made.yaml"
+    path.write_text(
+        text_of("made", catalogue.platform, catalogue.guardrails, category=category), encoding="utf-8"
+    )
+    assert catalogue.check(path) == []
 
 
 def test_what_is_there_is_never_written_over(directory: Path, capsys: Capture) -> None:
@@ -91,6 +96,9 @@ def test_what_is_there_is_never_written_over(directory: Path, capsys: Capture) -
         (["x" * 41], "at most 40 characters"),
         (["one", "--target", "reddis"], "unknown service 'reddis'; did you mean 'redis'?"),
         (["one", "--kind", "PodChoas"], "unknown kind 'PodChoas'; did you mean 'PodChaos'?"),
+        (["one", "--action", "pod-fail"], "action 'pod-fail' can be written; did you mean 'pod-failure'?"),
+        (["one", "--kind", "IOChaos", "--action", "mistake"], "known here: latency, fault"),
+        (["one", "--kind", "StressChaos", "--action", "loss"], "StressChaos has no actions"),
         (["one", "--owner", "data-taem"], "unknown team 'data-taem'; did you mean 'data-team'?"),
         (["one", "--category", "basics"], "unknown category 'basics'; did you mean 'basic'?"),
         (["one", "--experiments", "/nowhere"], "no such directory of experiments"),
@@ -106,7 +114,8 @@ def test_what_cannot_be_is_told_in_one_line_and_leaves_no_file(
 
 
 def test_its_plan_is_not_refused(directory: Path, shared_sandbox: Sandbox, capsys: Capture) -> None:
-    for kind in KINDS:
-        assert run(["new", kind.lower(), "--kind", kind, "--target", "auth-service"]) == ExitCode.HELD
-        assert run(["plan", kind.lower(), "-o", "json"]) == ExitCode.HELD
+    for number, (kind, action) in enumerate(SORTS):
+        sort = ["--kind", kind, *(["--action", action] if action else [])]
+        assert run(["new", f"made-{number}", *sort, "--target", "auth-service"]) == ExitCode.HELD
+        assert run(["plan", f"made-{number}", "-o", "json"]) == ExitCode.HELD
     capsys.readouterr()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -124,12 +127,49 @@ def test_what_was_never_tried_comes_before_what_was_just_tried() -> None:
 def test_what_is_in_the_catalogue_is_run_and_what_is_not_is_made() -> None:
     found = {one.what: one for one in suggest(known([], environment="staging"))}
     assert found["PodChaos pod-kill at postgres"].command == (
-        "gameday new postgres-pod-kill --target postgres --kind PodChaos"
+        "gameday new postgres-pod-kill --target postgres --kind PodChaos --action pod-kill"
     )
     (ours,) = (one for one in found.values() if one.experiment == "basic-pod-failure")
     assert ours.command == "gameday run basic-pod-failure --env staging"
     assert len(ours.also) == 2, "its other two services come with it"
     assert not any(one.experiment for one in suggest(known([], environment="production")))
+
+
+def test_every_command_brings_the_fault_that_is_suggested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = shutil.copytree(CATALOGUE.directory, tmp_path / "experiments")
+    monkeypatch.setenv("GAMEDAY_EXPERIMENTS", str(directory))
+    tried = (Hit("redis", "JVMChaos", "latency"), Hit("redis", "IOChaos", "mistake"))
+    experiments = [CATALOGUE.experiment(name) for name in CATALOGUE.names]
+    past = replace(known([a_row(hits=tried)]), experiments=experiments)
+    found = {(one.kind, one.action, bool(one.experiment)): one for one in suggest(past)}
+    assert len(found) > len(tried) + 6
+    for one in found.values():
+        program, *arguments = shlex.split(one.command) or [""]
+        if not program:
+            assert Hit(one.service, one.kind, one.action) in tried
+            assert f"gameday new writes no {one.kind} {one.action}: " in one.by_hand
+            continue
+        assert (program, one.by_hand) == ("gameday", "")
+        if arguments[0] == "new":
+            assert run(arguments) == ExitCode.HELD
+        experiment = Catalogue(directory).experiment(arguments[1])
+        assert (one.service, Kind(one.kind, one.action)) in brings(experiment, CATALOGUE.platform)
+
+
+def test_an_experiment_to_be_made_has_a_name_that_is_free() -> None:
+    taken = CATALOGUE.experiment("basic-pod-failure").model_copy(
+        update={"name": "postgres-pod-kill", "environments": ("dev",)}
+    )
+    past = replace(known([], environment="staging"), experiments=[taken])
+    (kill,) = (one for one in suggest(past) if one.what == "PodChaos pod-kill at postgres")
+    assert kill.command.startswith("gameday new postgres-pod-kill-2 ")
+
+
+def test_what_is_gone_from_the_platform_is_not_suggested() -> None:
+    found = suggest(known([a_row(hits=(Hit("billing", "PodChaos", "pod-kill"),))]))
+    assert "billing" not in {one.service for one in found}
 
 
 def test_what_was_mended_and_never_proved_comes_up_and_goes_once_it_was_run() -> None:
