@@ -21,8 +21,8 @@ from gameday.errors import ExitCode, UsageError
 
 def render(
     experiments: ExperimentsOption = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write it here instead of printing it.")
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="Write it here instead of printing it.")
     ] = None,
 ) -> None:
     """Render guardrails.yaml for the API server.
@@ -36,14 +36,14 @@ def render(
 
     catalogue = open_catalogue(experiments)
     text = as_yaml(rendered(catalogue.guardrails, catalogue.platform))
-    if out is None:
+    if to is None:
         typer.echo(text, nl=False)
         return
     try:
-        out.write_text(text, encoding="utf-8")
+        to.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"{out} cannot be written: {error.strerror}") from None
-    note(f"Written to {out}. Apply it: kubectl apply -f {out}")
+        raise UsageError(f"{to} cannot be written: {error.strerror}") from None
+    note(f"Written to {to}. Apply it: kubectl apply -f {to}")
 
 
 def show(
@@ -120,7 +120,7 @@ def register(app: typer.Typer) -> None:
     group.command(
         epilog=examples(
             "gameday guardrails render | kubectl apply -f -",
-            "gameday guardrails render -o deployments/base/guardrails.yaml",
+            "gameday guardrails render --to deployments/base/guardrails.yaml",
         )
     )(render)
     group.command(epilog=examples("gameday guardrails show", "gameday guardrails show --env production"))(

@@ -8,16 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 from ruamel.yaml import YAML
 
 from gameday.cli import complete
 from gameday.cli.catalogue import open_catalogue
-from gameday.cli.options import ExperimentsOption, examples
-from gameday.cli.output import note
+from gameday.cli.options import ExperimentsOption, OutputOption, examples
+from gameday.cli.output import Format, emit, note
 from gameday.errors import ExitCode, UsageError
+from gameday.spec.experiment import Experiment
 from gameday.spec.importing.experiment import Imported, imported, read_manifests
 from gameday.spec.loader import document
 
@@ -35,9 +36,9 @@ def import_manifests(
             "--name", metavar="NAME", help="What the experiment is called; else as the first object."
         ),
     ] = "",
-    output: Annotated[
+    to: Annotated[
         Path | None,
-        typer.Option("--output", metavar="DIR", help="Where to write it; else into the catalogue."),
+        typer.Option("--to", metavar="DIR", help="Where to write it; else into the catalogue."),
     ] = None,
     env: Annotated[
         str | None,
@@ -55,6 +56,7 @@ def import_manifests(
         bool, typer.Option("--leave-out-refused", help="Write what is left although something was refused.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the file and write nothing.")] = False,
+    output: OutputOption = Format.TEXT,
     experiments: ExperimentsOption = None,
 ) -> int:
     """Make an experiment of manifests of Chaos Mesh: faults, Schedules and Workflows.
@@ -70,20 +72,36 @@ def import_manifests(
     platform = catalogue.platform
     where = platform.environment(env) if env is not None else None
     made = imported(read_manifests(files), platform, where, name, together)
-    path = (output or catalogue.directory) / f"{made.name}.yaml"
+    path = (to or (catalogue.directory if dry_run else catalogue.for_writing())) / f"{made.name}.yaml"
     _tell(made)
     if made.remarks.refused and not (leave_out and made.content):
         note("Nothing was written." + ("" if leave_out else " --leave-out-refused writes what is left."))
+        emit(_plain(made, None, None), output, lambda _: None)
         return ExitCode.REFUSED
     text = _text(made, files)
-    catalogue.checked(document(path, text))
-    if dry_run:
-        typer.echo(text, nl=False)
-        return ExitCode.HELD
-    _write(path, text)
-    typer.echo(path)
-    note(f"Next: fill it in, then `gameday validate {path}` and `gameday plan {made.name}`.")
+    experiment = catalogue.checked(document(path, text))
+    if not dry_run:
+        _write(path, text)
+    plain = _plain(made, experiment, None if dry_run else path)
+    emit(plain, output, lambda _: typer.echo(text if dry_run else f"{path}\n", nl=False))
+    if not dry_run:
+        note(f"Next: fill it in, then `gameday validate {path}` and `gameday plan {made.name}`.")
     return ExitCode.HELD
+
+
+def _plain(made: Imported, experiment: Experiment | None, written: Path | None) -> dict[str, Any]:
+    remarks = made.remarks
+    return {
+        "name": made.name,
+        "file": str(written) if written is not None else None,
+        "experiment": experiment.model_dump(mode="json", by_alias=True, exclude_none=True)
+        if experiment is not None
+        else None,
+        "refused": remarks.refused,
+        "changed": remarks.changed,
+        "leftOut": remarks.left_out,
+        "toFillIn": remarks.to_fill_in,
+    }
 
 
 def _tell(made: Imported) -> None:
@@ -123,7 +141,7 @@ def _write(path: Path, text: str) -> None:
         ) from None
     except OSError as error:
         raise UsageError(
-            f"{path}: cannot be written ({error})", hint="--output DIR names another place."
+            f"{path}: cannot be written ({error})", hint="--to DIR names another place."
         ) from None
 
 
@@ -134,6 +152,6 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "gameday import chaos/pod-kill.yaml",
             "gameday import workflow.yaml --name checkout-failure --dry-run",
-            "gameday import a.yaml b.yaml --together --env staging --output experiments",
+            "gameday import a.yaml b.yaml --together --env staging --to experiments",
         ),
     )(import_manifests)

@@ -81,7 +81,7 @@ def new(
     """Write a new experiment into the catalogue, with what to think about beside each key.
 
     It validates and runs as it is written: one mild fault on one pod. An existing file is never written
-    over.
+    over, and the catalogue of an installation never written into.
     """
     catalogue = open_catalogue(experiments)
     if not is_name(name):
@@ -114,7 +114,7 @@ def new(
 
 def _written(catalogue: Catalogue, name: str, text: str) -> Path:
     """The file, made new. Raises ``UsageError`` where there is one, or none can be made."""
-    path = catalogue.directory / f"{name}.yaml"
+    path = catalogue.for_writing() / f"{name}.yaml"
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)

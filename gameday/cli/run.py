@@ -1,6 +1,6 @@
 """Why: a run, or a suite, is started by hand as it is by schedule: the same flow, followed on the terminal.
 
-The only command that imports Prefect. Ctrl-C ends the faults first; a second one does not hurry it.
+Imports Prefect, once the run really begins. Ctrl-C ends the faults first; a second one does not hurry it.
 """
 
 from __future__ import annotations

@@ -187,13 +187,14 @@ def break_(
     how: Annotated[
         str | None, typer.Argument(metavar="HOW", help="In which way.", autocompletion=_levers)
     ] = None,
+    output: OutputOption = Format.TEXT,
 ) -> None:
     """Make a part of the sandbox misbehave, until gameday sandbox mend.
 
     Without arguments, lists the parts and what can go wrong with each.
     """
     if part is None:
-        _show_levers()
+        _list_levers(output)
         return
     levers = _known_part(part).levers
     if how is None or how not in levers:
@@ -222,12 +223,20 @@ def _known_part(name: str) -> Part:
     return part
 
 
-def _show_levers() -> None:
-    rows = table("part", "how", "what people see")
-    for name, part in PARTS.items():
-        for how, lever in part.levers.items():
-            rows.add_row(name, how, lever.effect)
-    stdout().print(rows)
+def _list_levers(output: Format) -> None:
+    data = [
+        {"part": name, "how": how, "effect": lever.effect}
+        for name, part in PARTS.items()
+        for how, lever in part.levers.items()
+    ]
+
+    def text(console: Console) -> None:
+        rows = table("part", "how", "what people see")
+        for one in data:
+            rows.add_row(one["part"], one["how"], one["effect"])
+        console.print(rows)
+
+    emit(data, output, text)
 
 
 def status(output: OutputOption = Format.TEXT) -> None:

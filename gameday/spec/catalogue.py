@@ -46,6 +46,17 @@ class Catalogue:
                 hint="Name one with --experiments DIR or GAMEDAY_EXPERIMENTS.",
             )
 
+    def for_writing(self) -> Path:
+        """The directory, for new files. Raises ``UsageError`` where an upgrade could take them away again."""
+        own = default_directory()
+        if self.directory.resolve() == own and not (own.parent / "pyproject.toml").exists():
+            raise UsageError(
+                f"{self.directory} is part of the installation: an upgrade may remove what is written there",
+                hint="Copy it to a directory of your own, and name that with --experiments DIR or "
+                "GAMEDAY_EXPERIMENTS.",
+            )
+        return self.directory
+
     @cached_property
     def platform(self) -> Platform:
         """What platform.yaml says."""

@@ -73,7 +73,7 @@ def server() -> PolicyServer:
 def test_what_is_installed_with_kustomize_is_what_the_file_says() -> None:
     rendered = as_yaml(render(catalogue().guardrails, catalogue().platform))
     installed = (ROOT / "deployments" / "base" / "guardrails.yaml").read_text(encoding="utf-8")
-    assert installed == rendered, "gameday guardrails render -o deployments/base/guardrails.yaml"
+    assert installed == rendered, "gameday guardrails render --to deployments/base/guardrails.yaml"
 
 
 def test_a_fault_within_the_limits_is_admitted(server: PolicyServer) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from gameday.errors import ExitCode
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -33,12 +36,17 @@ def gameday(installed: Path, folder: Path, *arguments: str) -> str:
 
 def python(installed: Path, folder: Path, *arguments: str) -> str:
     """What Python prints where only the wheel is installed."""
+    done = started(installed, folder, *arguments)
+    done.check_returncode()
+    return done.stdout
+
+
+def started(installed: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     command = [sys.executable, *arguments]
-    done = subprocess.run(
-        command, cwd=folder, env=environment, check=True, capture_output=True, encoding="utf-8"
+    return subprocess.run(
+        command, cwd=folder, env=environment, check=False, capture_output=True, encoding="utf-8"
     )
-    return done.stdout
 
 
 def test_the_catalogue_travels_with_the_wheel(installed: Path, tmp_path: Path) -> None:
@@ -53,6 +61,36 @@ def test_a_plan_is_made_on_the_sandbox_of_the_wheel(installed: Path, tmp_path: P
     plan = json.loads(gameday(installed, tmp_path, "plan", "basic-pod-failure", "--sandbox", "-o", "json"))
     assert plan["refusals"] == []
     assert len(plan["stages"]) == 3
+
+
+def test_nothing_is_written_where_an_upgrade_would_remove_it(installed: Path, tmp_path: Path) -> None:
+    fault = {"selector": {"labelSelectors": {"app": "redis"}}, "mode": "one", "action": "pod-kill"}
+    manifest = tmp_path / "chaos.json"
+    manifest.write_text(
+        json.dumps(
+            {
+                "apiVersion": "chaos-mesh.org/v1alpha1",
+                "kind": "PodChaos",
+                "metadata": {"name": "trial", "namespace": "chaos-engineering"},
+                "spec": fault,
+            }
+        ),
+        encoding="utf-8",
+    )
+    before = sorted((installed / "experiments").iterdir())
+    for arguments in (["new", "trial"], ["import", str(manifest)]):
+        done = started(installed, tmp_path, "-m", "gameday.cli.main", *arguments)
+        assert done.returncode == ExitCode.USAGE
+        told = " ".join(done.stderr.split())
+        assert "is part of the installation: an upgrade may remove" in told
+        assert "--experiments DIR or GAMEDAY_EXPERIMENTS" in told
+    assert sorted((installed / "experiments").iterdir()) == before
+    gameday(installed, tmp_path, "import", str(manifest), "--to", "ours")
+    own = tmp_path / "ours"
+    for name in ("platform.yaml", "guardrails.yaml"):
+        shutil.copy(installed / "experiments" / name, own)
+    gameday(installed, tmp_path, "new", "another", "--experiments", str(own))
+    assert {path.name for path in own.iterdir()} >= {"trial.yaml", "another.yaml"}
 
 
 def test_another_catalogue_can_be_named(installed: Path, tmp_path: Path) -> None:

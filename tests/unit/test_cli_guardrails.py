@@ -32,13 +32,13 @@ def test_what_is_rendered_can_be_piped_to_kubectl(capsys: Capture) -> None:
 
 def test_it_is_written_to_a_file_on_demand(tmp_path: Path, capsys: Capture) -> None:
     path = tmp_path / "guardrails.yaml"
-    assert run(["guardrails", "render", "-o", str(path)]) == ExitCode.HELD
+    assert run(["guardrails", "render", "--to", str(path)]) == ExitCode.HELD
     assert [body["kind"] for body in yaml.safe_load_all(path.read_text(encoding="utf-8"))] == KINDS
     assert capsys.readouterr().out == ""
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, capsys: Capture) -> None:
-    assert run(["guardrails", "render", "-o", str(tmp_path)]) == ExitCode.USAGE
+    assert run(["guardrails", "render", "--to", str(tmp_path)]) == ExitCode.USAGE
     assert "cannot be written" in capsys.readouterr().err
 
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import typer
+from typer.main import get_group
 
 from gameday.cli.failure import report
-from gameday.cli.main import COMMANDS, Entry, run
+from gameday.cli.main import COMMANDS, Entry, app, run
 from gameday.cli.output import Format, emit, note, table
 from gameday.errors import (
     DeclarationError,
@@ -68,6 +71,60 @@ def test_the_help_and_the_version_import_nothing_heavy() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert shown.stdout.splitlines()[-1] == "[]"
+
+
+def test_no_command_needs_prefect_or_the_sandbox_before_it_uses_them() -> None:
+    modules = sorted({entry.module for entry in COMMANDS.values()})
+    heavy = ["prefect", "flows", "tasks", "sandbox"]
+    script = (
+        "import importlib, sys;"
+        f"[importlib.import_module(name) for name in {modules}];"
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert shown.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_commands_that_can_come_to_need_prefect_are_those_that_are_documented() -> None:
+    root = Path(__file__).resolve().parents[2]
+    imports = re.compile(r"(?:from|import) (?:flows|tasks|prefect)\b|import_module, \"flows")
+    command = root / "gameday" / "cli"
+    found = {path.stem for path in command.glob("*.py") if imports.search(path.read_text(encoding="utf-8"))}
+    # ``rehearse`` goes through ``run``; ``protocol`` shows the lever for ``halt`` and ``resume``.
+    assert found == {"run", "doctor", "protocol"}
+    page = (root / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
+    section = page.partition("## Which commands need Prefect")[2].partition("\n## ")[0]
+    assert [name for name in COMMANDS if f"`{name}`" in section] == [
+        "doctor",
+        "run",
+        "rehearse",
+        "halt",
+        "resume",
+    ]
+
+
+def every_command() -> Iterator[tuple[str, Any]]:
+    """Each command by its whole name, those of groups included."""
+
+    def walked(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+        yield name, command
+        for below, one in getattr(command, "commands", {}).items():
+            yield from walked(f"{name} {below}", one)
+
+    for name, placeholder in get_group(app).commands.items():
+        loaded: Any = placeholder
+        yield from walked(name, loaded.load())
+
+
+def test_how_output_is_printed_is_asked_for_in_the_same_way_everywhere() -> None:
+    asked = {}
+    for name, command in every_command():
+        context = command.make_context(name, [], resilient_parsing=True)
+        for option in command.params:
+            if {"-o", "--output"}.intersection(option.opts):
+                asked[name] = option.get_help_record(context)[0]
+    assert {"import", "sandbox break", "history", "stop"} <= set(asked)
+    assert set(asked.values()) == {"-o, --output <text|json|yaml>"}, asked
 
 
 def test_the_version_is_told(capsys: Capture) -> None:

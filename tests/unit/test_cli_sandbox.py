@@ -196,6 +196,15 @@ def test_every_lever_is_listed_pulled_and_put_back(home: Path, capsys: Capture) 
     assert json.loads(capsys.readouterr().out)["broken"] == {}
 
 
+def test_what_can_go_wrong_is_listed_for_programs_too(capsys: Capture) -> None:
+    assert run(["sandbox", "break", "-o", "json"]) == ExitCode.HELD
+    listed = json.loads(capsys.readouterr().out)
+    assert [(one["part"], one["how"]) for one in listed] == [
+        (name, how) for name, part in PARTS.items() for how in part.levers
+    ]
+    assert all(one["effect"] for one in listed)
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

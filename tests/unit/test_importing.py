@@ -275,10 +275,29 @@ def test_no_file_is_overwritten_and_a_dry_run_writes_none(directory: Path, capsy
     assert run(["import", path]) == ExitCode.USAGE
     assert "is there already, and is not overwritten" in capsys.readouterr().err
     elsewhere = directory.parent / "elsewhere"
-    assert run(["import", path, "--output", str(elsewhere), "--name", "other"]) == ExitCode.HELD
+    assert run(["import", path, "--to", str(elsewhere), "--name", "other"]) == ExitCode.HELD
     assert (elsewhere / "other.yaml").is_file()
     assert run(["import", path, "--name", "Not a name"]) == ExitCode.USAGE
     assert "'not-a-name' could be" in capsys.readouterr().err
+
+
+def test_programs_read_what_became_of_a_manifest(directory: Path, capsys: Capture) -> None:
+    path = str(manifest(directory, an_object("PodChaos", kill())))
+    refused = str(manifest(directory, an_object("PodChaos", kill(mode="fixed")), name="refused.yaml"))
+    assert run(["import", path, "--dry-run", "-o", "json"]) == ExitCode.HELD
+    dry = json.loads(capsys.readouterr().out)
+    assert run(["import", path, "-o", "json"]) == ExitCode.HELD
+    told = json.loads(capsys.readouterr().out)
+    assert told["file"] == str(directory / "trial.yaml")
+    assert told == dry | {"file": told["file"]}
+    assert dry["file"] is None
+    assert run(["show", "trial", "-o", "json"]) == ExitCode.HELD
+    assert told["experiment"] == json.loads(capsys.readouterr().out)
+    assert any("hypothesis" in line for line in told["toFillIn"])
+    assert run(["import", refused, "--name", "other", "-o", "json"]) == ExitCode.REFUSED
+    told = json.loads(capsys.readouterr().out)
+    assert (told["file"], told["experiment"]) == (None, None)
+    assert "mode fixed needs a whole number" in told["refused"][0]
 
 
 def test_a_list_of_objects_is_read_one_by_one(directory: Path) -> None:
