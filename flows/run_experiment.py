@@ -42,6 +42,7 @@ from gameday.run.marks import wanted
 from gameday.run.notices import Announcer
 from gameday.run.session import open_session
 from gameday.run.watched import watched
+from gameday.safety.called_off import Caller
 from gameday.safety.lease import RENEW_EVERY
 from gameday.safety.shield import shielded
 from gameday.safety.stop_report import Scope
@@ -156,8 +157,20 @@ async def _never_twice(
     session: Session, flow_run: str, before: RunRecord | None, marked: Access | None
 ) -> State[Any]:
     """End what an earlier execution of this flow run left, and stop: a fault is never injected twice."""
-    scope = Scope.of_run(before.run) if before is not None else Scope.of_flow_run(flow_run)
-    report = await shielded(end_faults(scope, context=session.environment.context, clock=session.clock))
+    namespace = session.catalogue.platform.chaos_namespace
+    scope = (
+        Scope.of_run(before.run, namespace) if before is not None else Scope.of_flow_run(flow_run, namespace)
+    )
+    report = await shielded(
+        end_faults(
+            scope,
+            context=session.environment.context,
+            clock=session.clock,
+            # The first execution may be alive, whatever Prefect believes.
+            call_off=True,
+            caller=Caller("Prefect", "it executed the run again"),
+        )
+    )
     why = "Prefect executed the run again; what was left was ended and nothing was injected"
     if before is not None:
         await close_cut_off(

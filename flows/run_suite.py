@@ -212,7 +212,7 @@ class _Carrying:
             # The run's own Leases tell it that it was called off.
             await end_faults_in(
                 self.session.cluster,
-                Scope.of_run(run.id),
+                Scope.of_run(run.id, self.session.catalogue.platform.chaos_namespace),
                 clock=self.session.clock,
                 call_off=True,
                 caller=Caller(by) if (by := self.leases.called_off_by) else None,

@@ -92,6 +92,7 @@ def own_leases(current: Run) -> RunLeases:
 async def acquire_leases(run: str) -> None:
     """Make sure that nobody else breaks the same services, and that somebody notices if we die."""
     current = active(run).run
+        suite=current.requested.suite or "",
     session = current.session
     # Known before it is complete, so that what was taken is given back whatever happens.
     current.leases = leases = current.leases or own_leases(current)

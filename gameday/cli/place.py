@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from gameday.errors import GamedayError
+from gameday.spec.kinds import CHAOS_NAMESPACE
 
 if TYPE_CHECKING:
     from gameday.spec.platform import Environment, Platform
-
-_USUAL_NAMESPACE: Final = "chaos-engineering"
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ def place(env: str | None) -> Place:
     except GamedayError as error:
         if env is not None:
             raise
-        return Place(None, _USUAL_NAMESPACE, unread=error.message)
+        return Place(None, CHAOS_NAMESPACE, unread=error.message)
     if env is not None:
         where = platform.environment(env)
         return Place(where.context, platform.chaos_namespace, (where,), platform)

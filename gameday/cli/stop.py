@@ -75,6 +75,8 @@ def stop(
     Where `--all` has ended anything, incident management is told afterwards and a post-incident review
     opened; `--no-incident` leaves that out, `--incident` does it for a single run, too.
 
+    A run that goes on is called off by its Lease; a suite is stopped by its own id, too.
+
     Exit code 0 where everything is proved to be over, 2 where nobody knows the run or several could
     be meant, 6 where something is not proved, a restart included.
     """
@@ -141,8 +143,12 @@ class _Stopping:
 
     async def _hit(self, cluster: Cluster) -> frozenset[PodName] | None:
         from gameday.safety.restart import pods_hit  # noqa: PLC0415 - as above
+        from gameday.safety.stop_report import Scope  # noqa: PLC0415
 
-        return await pods_hit(cluster, self._scope) if self.restart else None
+        if not self.restart:
+            return None
+        suites = [Scope.of_suite(self.run)] if self.run is not None else []
+        return frozenset([pod for scope in (self._scope, *suites) for pod in await pods_hit(cluster, scope)])
 
     async def _end(self, cluster: Cluster, clock: Clock) -> StopReport:
         from gameday.run.ending import end_faults_in  # noqa: PLC0415 - as above
@@ -198,9 +204,7 @@ def _tell(report: StopReport, output: Format, **more: Any) -> None:
 
 
 def _found_nothing(report: StopReport) -> bool:
-    from gameday.run.ending import CALLED_OFF  # noqa: PLC0415 - as above
-
-    return not report.outcomes and not any(one.startswith(CALLED_OFF) for one in report.notes)
+    return not report.outcomes and not report.called_off
 
 
 async def _meant(cluster: Cluster, run: str, now: datetime) -> str | None:
@@ -223,13 +227,14 @@ async def _live(cluster: Cluster, run: str, now: datetime) -> list[str]:
     """The runs named so that go on, or have left anything in the cluster, as far as it can be asked."""
     from gameday.clients.chaos_mesh import ChaosMesh  # noqa: PLC0415 - seldom needed
     from gameday.errors import GamedayError  # noqa: PLC0415
-    from gameday.run.ending import MANAGED_BY  # noqa: PLC0415
+    from gameday.run.ending import leases_of_runs  # noqa: PLC0415
     from gameday.safety.lease import is_run_lease  # noqa: PLC0415
+    from gameday.safety.stop_report import Scope  # noqa: PLC0415
 
     ids = {one.meta.run for one in (await ChaosMesh(cluster.api).live()).objects}
     # That the Leases cannot be listed stands in the report of the stop.
     with suppress(GamedayError):
-        leases = await cluster.leases("", {MANAGED_BY: "gameday"})
+        leases = await leases_of_runs(cluster, Scope.everything())
         ids |= {one.holder for one in leases if is_run_lease(one.name) and not one.lapsed(now)}
     named = {one for one in ids if run and (one.startswith(run) or one.endswith(run))}
     return sorted(named, reverse=True)

@@ -55,6 +55,17 @@ async def close_cut_off(
     return concluded
 
 
+def doubted(report: StopReport, record: RunRecord | None) -> StopReport:
+    """``report``, and that the run of ``record`` may still inject where it could not be called off.
+
+    A run holds a Lease from its first moment until it has a verdict; one without may be about to take it.
+    """
+    if record is None or record.verdict is not None or report.outcomes or report.called_off:
+        return report
+    why = f"Run {record.run} has no verdict, and held no Lease by which it could be called off: it may go on."
+    return replace(report, may_go_on=report.may_go_on or why)
+
+
 async def _record_faults(journal: Journal, run: str, report: StopReport, now: datetime) -> bool:
     """Answers whether any was not known to have ended."""
     news = False

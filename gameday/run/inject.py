@@ -18,7 +18,7 @@ from gameday.journal.store import FaultRecord
 from gameday.plan.model import PlannedFault, PlannedStage
 from gameday.run.context import Run
 from gameday.safety.shield import shielded
-from gameday.spec.kinds import APPROVED, FLOW_RUN
+from gameday.spec.kinds import APPROVED, FLOW_RUN, SUITE
 
 # Chaos Mesh injects within a second or two; its daemon's own calls may take longer, but not this.
 _INJECTION_TIMEOUT: Final = timedelta(seconds=30)
@@ -36,8 +36,8 @@ class InjectionError(GamedayError):
 def _body(run: Run, fault: PlannedFault) -> dict[str, Any]:
     body: dict[str, Any] = fault.chaos_object
     meta = dict(body["metadata"])
-    if run.requested.flow_run is not None:
-        meta["labels"] = {**meta["labels"], FLOW_RUN: run.requested.flow_run}
+    known = {FLOW_RUN: run.requested.flow_run, SUITE: run.requested.suite}
+    meta["labels"] = {**meta["labels"], **{key: value for key, value in known.items() if value}}
     if run.approved_by:
         # The API server's own guardrails ask for it where a service is protected.
         meta["annotations"] = {**meta.get("annotations", {}), APPROVED: run.plan.digest}

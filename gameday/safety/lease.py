@@ -27,7 +27,7 @@ from gameday.errors import (
     UnreachableError,
 )
 from gameday.safety.called_off import by_whom
-from gameday.spec.kinds import FLOW_RUN, RUN
+from gameday.spec.kinds import FLOW_RUN, RUN, SUITE
 
 DURATION: Final = timedelta(seconds=30)
 RENEW_EVERY: Final = timedelta(seconds=10)
@@ -115,8 +115,9 @@ class RunLeases:
         namespace: str,
         clock: Clock,
         flow_run: str = "",
+        suite: str = "",
     ) -> None:
-        """Hold nothing yet. ``flow_run`` is the id of the Prefect flow run, for the guard."""
+        """Hold nothing yet. ``flow_run`` and ``suite`` are the ids of what the run is part of."""
         self._cluster = cluster
         # A renewal that is late is worth less than the next one.
         self._brisk = Cluster(cluster.api.within(timeout=_BRISK, attempts=1))
@@ -126,7 +127,8 @@ class RunLeases:
         self._targets = sorted(set(targets))
         self._namespace = namespace
         self._clock = clock
-        self._flow_run = flow_run
+        self._labels = {**_MANAGED, RUN: run}
+        self._labels |= {key: value for key, value in ((FLOW_RUN, flow_run), (SUITE, suite)) if value}
         self._held: dict[str, Lease] = {}
         self._hit: set[str] = set()
         self._waits = ""
@@ -213,7 +215,6 @@ class RunLeases:
         )
 
     def _fresh(self, name: str, target: str, now: datetime) -> Lease:
-        labels = {**_MANAGED, RUN: self._run} | ({FLOW_RUN: self._flow_run} if self._flow_run else {})
         return Lease(
             name=name,
             namespace=self._namespace,
@@ -221,7 +222,7 @@ class RunLeases:
             duration=_lasts(name),
             acquired=now,
             renewed=now,
-            labels=labels,
+            labels=self._labels,
             annotations=self._annotations(target),
         )
 

@@ -6,12 +6,12 @@ Only the words; ``emergency`` fills them in. Durations are in seconds of the run
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, Self
 
 from gameday.clients.faults import Ref
-from gameday.spec.kinds import ALL_KINDS, FLOW_RUN, ORCHESTRATION_KINDS, RUN, plural
+from gameday.spec.kinds import ALL_KINDS, FLOW_RUN, ORCHESTRATION_KINDS, RUN, SUITE, plural
 
 # A thousand objects would make one entry of the audit trail longer than all the others.
 _MOST_OBJECTS: Final = 50
@@ -40,6 +40,11 @@ class Scope:
         return cls({RUN: run}, namespaces)
 
     @classmethod
+    def of_suite(cls, suite: str, *namespaces: str) -> Self:
+        """What the runs of the suite with this id made."""
+        return cls({SUITE: suite}, namespaces)
+
+    @classmethod
     def of_flow_run(cls, flow_run: str, *namespaces: str) -> Self:
         """What the Prefect flow run with this id made."""
         return cls({FLOW_RUN: flow_run}, namespaces)
@@ -58,11 +63,12 @@ class Scope:
         return tuple(kind for kind in ALL_KINDS if kind in named)
 
     def __str__(self) -> str:
-        run, flow_run = self.labels.get(RUN), self.labels.get(FLOW_RUN)
+        kept = {"run": RUN, "suite": SUITE, "flow run": FLOW_RUN}
+        named = [f"{what} {self.labels[label]}" for what, label in kept.items() if label in self.labels]
         if self.objects:
             refs = sorted(str(ref) for ref in self.objects.values())
             return refs[0] if len(refs) == 1 else f"{len(refs)} objects, first {refs[0]}"
-        return f"run {run}" if run else f"flow run {flow_run}" if flow_run else "everything"
+        return named[0] if named else "everything"
 
 
 class Ending(StrEnum):
@@ -125,7 +131,11 @@ class StopEvent:
 
 @dataclass(frozen=True, slots=True)
 class StopReport:
-    """What a stop did. ``unseen`` are the kinds that could not be listed, and why."""
+    """What a stop did. ``unseen`` are the kinds that could not be listed, and why.
+
+    ``called_off`` are the runs whose Leases were taken away, ``lapsed`` those of them that had not renewed
+    theirs in time; ``may_go_on`` says why a run may still inject, "" where none is known to.
+    """
 
     scope: Scope
     outcomes: tuple[Outcome, ...]
@@ -133,12 +143,25 @@ class StopReport:
     failed_calls: tuple[FailedCall, ...] = ()
     unseen: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    called_off: tuple[str, ...] = ()
+    lapsed: tuple[str, ...] = ()
+    may_go_on: str = ""
 
     @property
     def clean(self) -> bool:
-        """Whether every fault is proved to be over, and nothing can have been overlooked."""
-        return not self.unseen and all(
-            one.ending is Ending.ENDED and one.proof is not Proof.UNPROVED for one in self.outcomes
+        """Whether every fault is proved to be over, nothing can have been overlooked, and none follows."""
+        ended = all(one.ending is Ending.ENDED and one.proof is not Proof.UNPROVED for one in self.outcomes)
+        return ended and not self.unseen and not self.may_go_on
+
+    def followed_by(self, other: Self) -> Self:
+        """Of two stops one after another, of which one at most found anything: what both did."""
+        told = other if other.outcomes else self
+        return replace(
+            told,
+            seconds=self.seconds + other.seconds,
+            failed_calls=(*self.failed_calls, *other.failed_calls),
+            unseen={**self.unseen, **other.unseen},
+            notes=(*self.notes, *other.notes),
         )
 
     def ended_as(self, ending: Ending) -> tuple[Outcome, ...]:
@@ -162,6 +185,10 @@ class StopReport:
             f"Whether any {kind} is live is not known ({why}). Look with `kubectl get {plural(kind)} -A`."
             for kind, why in self.unseen.items()
         ]
+        if self.may_go_on:
+            tasks.append(
+                f"{self.may_go_on} Stop again in a moment; after `gameday halt` nothing more is injected."
+            )
         return tuple(tasks)
 
     def lines(self) -> list[str]:
@@ -170,16 +197,19 @@ class StopReport:
         of_all = f"{ended} of {len(self.outcomes)} chaos objects"
         head = f"Stopped {self.scope}: {of_all} ended in {self.seconds:.1f} s."
         if not self.outcomes:
-            seen = (
-                "there was nothing to end" if not self.unseen else "nothing was found, but not all was seen"
-            )
-            head = f"Stopped {self.scope}: {seen}."
+            head = f"Stopped {self.scope}: {self._nothing}."
         calls = [
             f"{one.doing}: failed {one.times} x ({one.why}){', then succeeded' if one.overcome else ''}"
             for one in self.failed_calls
         ]
         unproved = [str(one) for one in self.outcomes if one.ending is not Ending.ENDED]
         return [head, *self.notes, *calls, *unproved, *(f"To do: {task}" for task in self.todo)]
+
+    @property
+    def _nothing(self) -> str:
+        if self.unseen:
+            return "nothing was found, but not all was seen"
+        return "no fault was found" if self.may_go_on else "there was nothing to end"
 
     def gist(self) -> dict[str, Any]:
         """What ended, what did not, what was not seen: for the audit trail."""
@@ -190,6 +220,7 @@ class StopReport:
             "objects": [str(one) for one in self.outcomes[:_MOST_OBJECTS]],
             "count": len(self.outcomes),
             "unseen": sorted(self.unseen),
+            **({"mayGoOn": self.may_go_on} if self.may_go_on else {}),
         }
 
     def as_dict(self) -> dict[str, Any]:
@@ -217,5 +248,7 @@ class StopReport:
             ],
             "unseen": dict(self.unseen),
             "notes": list(self.notes),
+            "calledOff": list(self.called_off),
+            "mayGoOn": self.may_go_on or None,
             "todo": list(self.todo),
         }

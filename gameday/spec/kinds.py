@@ -33,6 +33,9 @@ WORKFLOW: Final = "Workflow"
 ORCHESTRATION_KINDS: Final = (SCHEDULE, WORKFLOW)
 ALL_KINDS: Final = ORCHESTRATION_KINDS + FAULT_KINDS
 
+# Where runs keep their objects and Leases, unless platform.yaml says otherwise.
+CHAOS_NAMESPACE: Final = "chaos-engineering"
+
 # Actions that are over at once: desiredPhase stays Run until the object is deleted.
 ONE_SHOT_ACTIONS: Final = frozenset({"pod-kill", "container-kill"})
 
@@ -46,6 +49,8 @@ RUN: Final = "gameday/run"
 EXPERIMENT: Final = "gameday/experiment"
 STAGE: Final = "gameday/stage"
 FLOW_RUN: Final = "gameday/flow-run"
+# And those of a run that is part of a suite.
+SUITE: Final = "gameday/suite"
 # Annotation: the digest of the plan that people approved, where they had to.
 APPROVED: Final = "gameday/approved"
 

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field, field_validator
 
 from gameday.errors import UsageError
 from gameday.spec.base import Duration, Mistake, Model, Name, check_promql, nearest
+from gameday.spec.kinds import CHAOS_NAMESPACE
 from gameday.spec.load import Load
 from gameday.spec.twin import ServiceTwin, Traffic
 
@@ -181,7 +182,7 @@ class Platform(Model):
     )
 
     name: Name
-    chaos_namespace: str = "chaos-engineering"
+    chaos_namespace: str = CHAOS_NAMESPACE
     teams: tuple[Team, ...]
     services: Annotated[tuple[Service, ...], Field(min_length=1)]
     prometheus: PrometheusSource

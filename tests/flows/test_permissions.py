@@ -20,14 +20,21 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from flows.run_experiment import run_experiment
+from flows.run_suite import run_suite
 from gameday.cli.main import app
+from gameday.cli.main import run as called
 from gameday.clients.kubernetes import Cluster
 from gameday.clock import SystemClock
 from gameday.doctor import needs
 from gameday.doctor.needs import ROLES, Need
+from gameday.errors import ExitCode
+from gameday.journal.store import Event
 from gameday.safety import lever
 from sandbox.process.launch import Sandbox
 from tests.flows.conftest import Process, live_faults, until
+from tests.flows.moments import acting, injected, record_of
+from tests.suites import small_catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE = "pyairtable-staging"
@@ -216,6 +223,82 @@ def test_whoever_has_the_rights_of_a_role_has_enough_for_it_says_the_doctor(
         assert line["state"] == "ok", line["found"]
     (line,) = [one for one in found if one["name"] == "enough for runs"]
     assert line["state"] == "warn", "who stops makes no faults"
+
+
+@pytest.fixture
+def as_runs(guarded: Guarded, in_prefect: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is carried out in this process has the rights of the workers, and no others."""
+    monkeypatch.setenv("KUBECONFIG", guarded.identity(RUNS))
+
+
+@pytest.fixture
+def stopping(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], int]:
+    """Stop something as an identity."""
+
+    def stop(user: str, run: str) -> int:
+        monkeypatch.setenv("KUBECONFIG", guarded.identity(user))
+        code = called(["stop", run, "--env", "staging"])
+        monkeypatch.setenv("KUBECONFIG", guarded.identity(RUNS))
+        return code
+
+    return stop
+
+
+@pytest.mark.prefect
+@pytest.mark.usefixtures("as_runs")
+async def test_who_may_stop_ends_a_run_that_goes_on_and_frees_its_services(
+    guarded: Guarded, stopping: Callable[[str, str], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def carried_out() -> Any:
+        return await run_experiment("basic-pod-failure", "staging", duration="90s", return_state=True)
+
+    async def holders() -> list[str]:
+        async with Cluster.connect(clock=SystemClock()) as cluster:
+            return [one.holder for one in await cluster.leases(CHAOS) if one.holder]
+
+    def stop(event: Event) -> tuple[int, list[str]]:
+        return stopping(STOPPER, event.run), asyncio.run(holders())
+
+    state, (code, kept) = await acting(carried_out, injected, stop)
+    assert (code, kept) == (ExitCode.HELD, []), capsys.readouterr().out
+    assert (state.name, guarded.refused(STOPPER), guarded.refused(RUNS)) == ("Stopped", [], [])
+
+
+@pytest.mark.prefect
+@pytest.mark.usefixtures("as_runs")
+@pytest.mark.parametrize(
+    ("user", "moment"),
+    [
+        (STOPPER, injected),
+        (RUNS, injected),
+        (RUNS, lambda event: event.message.startswith("Letting the platform settle")),
+    ],
+)
+async def test_a_suite_of_the_workers_is_stopped_by_them_and_by_others(
+    guarded: Guarded,
+    stopping: Callable[[str, str], int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    user: str,
+    moment: Callable[[Event], bool],
+) -> None:
+    small_catalogue(tmp_path, on_failure="goOn")
+    monkeypatch.setenv("GAMEDAY_EXPERIMENTS", str(tmp_path))
+
+    async def carried_out() -> Any:
+        return await run_suite("both", "staging", return_state=True)
+
+    def stop(event: Event) -> tuple[int, int]:
+        suite = event.run if event.kind == "health" else str(asyncio.run(record_of(event.run)).suite)
+        return stopping(user, suite), len(asyncio.run(live_faults()))
+
+    state, (code, left) = await acting(carried_out, moment, stop)
+    assert (code, left) == (ExitCode.HELD, 0), capsys.readouterr().out
+    assert state.name == "Stopped", state.message
+    assert "not tried: second" in (state.message or "")
+    if user != RUNS:
+        assert (guarded.refused(user), guarded.refused(RUNS)) == ([], [])
 
 
 def rights(body: Json) -> Iterator[Right]:
