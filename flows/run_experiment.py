@@ -54,6 +54,7 @@ from gameday.typed import one_line
 from tasks.active import ActiveRun, activated
 from tasks.board import Board
 from tasks.listening import listeners
+from tasks.preparation import announce
 from tasks.progress import Picture, show_report
 from tasks.suite import active_suite
 
@@ -246,6 +247,7 @@ class _Carrying:
             await pre_experiment(self.run.id, dry_run_only=True)
             await self.run.tell("dry-run", _DRY)
             return
+        await announce(self.run)
         # Started first and asked last whether it is ready: meanwhile the platform is looked at.
         watchdog = standing_by.enter_context(watched(self.run, self.settings.state_dir))
         self.current.watchdog = watchdog

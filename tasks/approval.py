@@ -25,10 +25,8 @@ async def wait_for_people(run: str) -> bool:
     if current.gate is None:
         current.gate = await _gate(current)
     items = await checklist(current.run, current.checks)
-    if current.run.leases is None:
-        # By it others see that the run lives, and call it off.
-        current.run.leases = own_leases(current.run)
-        await current.run.leases.announce()
+    current.run.leases = leases = current.run.leases or own_leases(current.run)
+    await leases.announce()
     return await current.gate.passed(items)
 
 

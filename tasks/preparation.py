@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+from typing import Final
+
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from gameday.errors import RefusedError, RejectedError
+from gameday.errors import OutsideError, RefusedError, RejectedError
 from gameday.health import Examination
 from gameday.plan import rules
 from gameday.run import baseline, inject
@@ -13,6 +17,9 @@ from gameday.run.context import Run
 from gameday.safety.lease import RunLeases, Target
 from tasks.active import active
 from tasks.repeating import RETRIES, RETRY_DELAY_S, when_unreachable
+
+# For the first Lease, in real seconds. A cluster that needs longer is not well.
+_PATIENCE_S: Final = 10.0
 
 
 def examination(run: Run) -> Examination:
@@ -85,14 +92,25 @@ def own_leases(current: Run) -> RunLeases:
         namespace=plan.chaos_namespace,
         clock=session.clock,
         flow_run=current.requested.flow_run or "",
+        suite=current.requested.suite or "",
     )
+
+
+async def announce(current: Run) -> None:
+    """Take the run's own Lease before anything else: by it others see that it lives, and call it off.
+
+    Where the cluster gives none, the health check tells why, and no fault goes in without it.
+    """
+    current.leases = leases = own_leases(current)
+    with suppress(OutsideError, TimeoutError):
+        async with asyncio.timeout(_PATIENCE_S):
+            await leases.announce("its checks")
 
 
 @task(name="acquire-leases", task_run_name="leases of {run}", cache_policy=NO_CACHE)
 async def acquire_leases(run: str) -> None:
     """Make sure that nobody else breaks the same services, and that somebody notices if we die."""
     current = active(run).run
-        suite=current.requested.suite or "",
     session = current.session
     # Known before it is complete, so that what was taken is given back whatever happens.
     current.leases = leases = current.leases or own_leases(current)

@@ -78,7 +78,7 @@ def stop(
     A run that goes on is called off by its Lease; a suite is stopped by its own id, too.
 
     Exit code 0 where everything is proved to be over, 2 where nobody knows the run or several could
-    be meant, 6 where something is not proved, a restart included.
+    be meant, 6 where something is not proved, a restart included, or the run may go on.
     """
     if (run is None) == (not everything):
         raise UsageError("name one RUN, or give --all", hint="`gameday status` shows what is live.")
@@ -127,6 +127,8 @@ class _Stopping:
                     "and the journal does not know it",
                     hint="`gameday status` shows what is live and the latest runs; `--all` ends everything.",
                 )
+            if self.run is not None and report.clean and _found_nothing(report):
+                report = await _doubted(report, self.run)
             if output is Format.TEXT or not self.restart:
                 _tell(report, output)
             restarted = await self._follow(cluster, report, hit, clock, began)
@@ -250,6 +252,19 @@ async def _known(run: str) -> list[str]:
             return await journal.matching(run)
     except (JournalError, UsageError):
         return [run]
+
+
+async def _doubted(report: StopReport, run: str) -> StopReport:
+    """That the run may go on, where the journal can be asked and has no verdict of it."""
+    from gameday.journal.store import Journal, JournalError  # noqa: PLC0415 - as above
+    from gameday.run.closing import doubted  # noqa: PLC0415
+    from gameday.settings import load  # noqa: PLC0415
+
+    try:
+        async with Journal.open(load().database_url) as journal:
+            return doubted(report, await journal.find(run))
+    except (JournalError, UsageError):
+        return report
 
 
 def _context(env: str | None) -> str | None:

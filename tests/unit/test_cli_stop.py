@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,19 +15,22 @@ import pytest
 from gameday.cli.main import run
 from gameday.clients.kubernetes import Cluster
 from gameday.clients.types import Lease
+from gameday.clock import SystemClock
 from gameday.errors import ExitCode
-from gameday.journal.store import Journal, RunRecord
-from gameday.safety.lease import run_lease
+from gameday.guard.leader import LEASE, Election
+from gameday.journal.store import Journal, RunRecord, Verdict
+from gameday.safety.lease import RunLeases, run_lease
 from gameday.settings import clock, load
 from sandbox.process.launch import Sandbox
 
 Capture = pytest.CaptureFixture[str]
 
 RUN = "20261123t101530-basic-pod-failure-7f3a"
+CHAOS = "chaos-engineering"
 LATER = "20261124t091500-network-resilience-08c2"
 
 
-def known_run(*runs: str) -> None:
+def known_run(*runs: str, verdict: Verdict | None = None) -> None:
     """The journal knows a run, or several."""
 
     async def write() -> None:
@@ -33,6 +38,8 @@ def known_run(*runs: str) -> None:
             for run in runs or [RUN]:
                 at = datetime.strptime(run[:15], "%Y%m%dt%H%M%S").replace(tzinfo=UTC)
                 await journal.begin(RunRecord(run, "basic-pod-failure", "staging", "me", "why", at))
+                if verdict is not None:
+                    await journal.conclude(run, verdict, "", at)
 
     asyncio.run(write())
 
@@ -88,9 +95,76 @@ def test_a_run_that_nobody_knows_is_not_said_to_be_stopped(capsys: Capture) -> N
 
 @pytest.mark.usefixtures("shared_sandbox")
 def test_a_run_that_has_left_nothing_is_well_stopped(capsys: Capture) -> None:
-    known_run()
+    known_run(verdict=Verdict.HELD)
     assert run(["stop", RUN]) == ExitCode.HELD
     assert "there was nothing to end" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("shared_sandbox")
+def test_a_run_without_a_verdict_that_cannot_be_called_off_is_not_said_to_be_stopped(capsys: Capture) -> None:
+    known_run()
+    assert run(["stop", RUN]) == ExitCode.ERROR
+    told = capsys.readouterr().out
+    assert "nothing to end" not in told
+    assert f"To do: Run {RUN} has no verdict, and held no Lease by which it could be called off" in told
+    assert "gameday halt" in told
+    assert run(["stop", RUN, "-o", "json"]) == ExitCode.ERROR
+    told = json.loads(capsys.readouterr().out)
+    assert (told["clean"], told["calledOff"]) == (False, [])
+    assert RUN in told["mayGoOn"]
+
+
+@asynccontextmanager
+async def waiting() -> AsyncIterator[RunLeases]:
+    """A run that has injected nothing yet, but will, with the cluster's guard beside it."""
+    async with Cluster.connect(clock=SystemClock()) as cluster:
+        guard = Election(cluster, CHAOS, pace=SystemClock(), name="the-guard")
+        await guard.stand()
+        leases = RunLeases(cluster, RUN, (), namespace=CHAOS, clock=clock(load()))
+        await leases.announce()
+        yield leases
+        assert (await cluster.lease(CHAOS, LEASE)).holder == "the-guard", "it goes on leading"
+
+
+async def stopped(*words: str) -> int:
+    """Call the command from another process, as far as it can tell."""
+    return await asyncio.to_thread(run, ["stop", *words])
+
+
+@pytest.mark.parametrize("words", [("--all",), (RUN,)])
+async def test_a_run_that_goes_on_is_called_off_and_the_guard_is_not(
+    sandbox: Sandbox, words: tuple[str, ...], capsys: Capture
+) -> None:
+    assert sandbox.url
+    async with waiting() as leases:
+        assert await stopped(*words) == ExitCode.HELD
+        assert capsys.readouterr().out.count("Called off: run ") == 1
+        await leases.renew()
+        assert leases.why_lost()
+
+
+async def test_whoever_may_see_runs_in_the_chaos_namespace_alone_can_call_them_off(
+    sandbox: Sandbox, capsys: Capture
+) -> None:
+    async with waiting() as leases:
+        pull(sandbox, "forbid", resources=["leases"], verbs=["list"], namespace="")
+        assert await stopped(RUN) == ExitCode.HELD
+        assert f"Called off: run {RUN}" in capsys.readouterr().out
+        await leases.renew()
+        assert leases.why_lost()
+
+
+async def test_a_run_that_could_not_be_called_off_is_not_said_to_be_stopped(
+    sandbox: Sandbox, capsys: Capture
+) -> None:
+    async with waiting() as leases:
+        pull(sandbox, "forbid", resources=["leases"], verbs=["delete"])
+        assert await stopped(RUN) == ExitCode.ERROR
+        told = capsys.readouterr().out
+        assert "nothing to end" not in told
+        assert "To do: Whether a run goes on is not known: its leases could not be deleted." in told
+        await leases.renew()
+        assert not leases.why_lost()
 
 
 def test_the_end_of_an_id_is_enough_as_it_is_for_monitor(sandbox: Sandbox, capsys: Capture) -> None:
