@@ -154,4 +154,9 @@ def _worst(watch: Watch, rows: Sequence[Extreme]) -> Worst | None:
         if one.signal == watch.name and (watch.concerns(one.service) or one.state == State.OVER)
         if (value := one.least if lower else one.most) is not None
     ]
-    return (min if lower else max)(values, key=lambda one: one.value, default=None)
+    worst = (min if lower else max)(values, key=lambda one: one.value, default=None)
+    several = len({one.service for one in values}) > 1
+    # Where every service reads the same, none is named.
+    if worst is not None and several and all(one.value == worst.value for one in values):
+        return Worst(worst.value, "")
+    return worst

@@ -15,6 +15,7 @@ from gameday.journal.store import Event, Journal, Observation
 from gameday.plan.model import Plan
 from gameday.report.data import collect
 from gameday.report.publish import publish_kept
+from gameday.report.strengths import Worst
 from gameday.run.gradual import Outcome, of_steps
 from gameday.spec.catalogue import Catalogue
 from tests.unit.test_report import RECORD, RUN, at, plan, tables
@@ -118,7 +119,7 @@ async def test_strength_is_plotted_against_the_signal_that_decided_with_its_limi
     )
     for words in (
         "delay.latency held up to 100ms, broke at 200ms; the hypothesis speaks of up to 100ms.",
-        "outside <= 1.5 for 20s",
+        "What ended it: p95 1.9 s at api-gateway: outside <= 1.5 for 20s.",
         "tolerate <= 1.5",
         "end of what must hold",
     ):
@@ -164,6 +165,14 @@ async def test_where_nothing_broke_each_signal_of_the_steady_state_is_plotted(
     drawn = [label.partition(" by ")[0] for label in described(page)]
     assert drawn == ["Worst p95 (s)", "Worst availability"]
     assert "400ms held, 0.6 at api-gateway" in described(page)[1], "the lowest is the worst"
+
+
+async def test_where_every_service_reads_the_same_none_is_named(journal: Journal) -> None:
+    await saw(journal, "slower-1", availability=1.0)
+    await ended(journal, (HELD, NOT_TRIED, NOT_TRIED, NOT_TRIED))
+    found = (await collect(journal, RUN)).strengths
+    assert found is not None
+    assert found.worst[0]["availability"] == Worst(1.0, "")
 
 
 async def test_a_step_that_broke_by_not_coming_back_is_held_against_what_was_expected(
