@@ -25,5 +25,5 @@ async def test_sums_of_runs_that_end_together_take_turns() -> None:
     both = asyncio.gather(one_at_a_time(first), one_at_a_time(second))
     await asyncio.to_thread(begun.wait)
     go_on.set()
-    assert await both == ["first", "second"]
+    assert list(await both) == ["first", "second"]
     assert told == ["first is done", "second begins"]
