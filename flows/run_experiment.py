@@ -24,7 +24,7 @@ from prefect.exceptions import TerminationSignal
 from prefect.states import Cancelled, Completed, Failed
 from pydantic import Field
 
-from flows import termination
+from flows import cancellation, termination
 from flows.hooks import end_faults_of_flow_run
 from flows.phases import execute, post_experiment, pre_experiment
 from gameday.clients.grafana import Access
@@ -128,6 +128,7 @@ async def run_experiment(
             Run.begin(plan, session, requested, hears, dry=dry_run) as run,
             Annotator.kept(run, settings),
             Announcer.open(run) as announcer,
+            cancellation.heeded(session, run.id, None if dry_run else flow_run),
         ):
             with termination.heeded(), activated(ActiveRun.of(run, announcer)) as current:
                 if suite is not None:

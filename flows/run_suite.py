@@ -20,7 +20,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from flows import termination
+from flows import cancellation, termination
 from flows.hooks import end_faults_of_suite
 from flows.run_experiment import INTERRUPTIONS, DurationText, in_log, requested_as, run_experiment, state_of
 from gameday.errors import GamedayError, StoppedError
@@ -100,7 +100,10 @@ async def run_suite(
         hears: list[Listener] = [*listeners(), in_log(logger)]
         requested = replace(requested, suite=going.id)
         carrying = _Carrying.of(going, chosen, session, requested, hears, settings.reports_dir, dry_run)
-        async with carrying.notices.open():
+        async with (
+            carrying.notices.open(),
+            cancellation.heeded(session, going.id, None if dry_run else flow_run),
+        ):
             with termination.heeded():
                 return await carrying.out()
 
@@ -151,7 +154,7 @@ class _Carrying:
             session.cluster,
             platform.chaos_namespace,
             examination.all,
-            leases.why_lost,
+            leases.must_be_held,
             lambda words, bad: tell("health", words, bad=list(bad)),
         )
         active = ActiveSuite(going, requested, session.clock, interval)
@@ -208,7 +211,7 @@ class _Carrying:
     async def _keep(self) -> None:
         await self.leases.keep()
         run = self.active.run
-        if self.leases.why_lost() and run is not None and run.findings.verdict is None:
+        if self.leases.called_off and run is not None and run.findings.verdict is None:
             # The run's own Leases tell it that it was called off.
             await end_faults_in(
                 self.session.cluster,

@@ -24,7 +24,7 @@ from gameday.run.context import Run, Session
 from gameday.run.last_stop import end_everything
 from gameday.run.load import LoadRun
 from gameday.run.notices import Announcer
-from gameday.run.observe import Halt, Observer
+from gameday.run.observe import Halt, Observer, verdict_of_lost
 from gameday.run.recovery import Progress
 from gameday.run.standing import Standing
 from gameday.safety.lease import Target
@@ -101,7 +101,7 @@ class ActiveRun:
         hit = {share.service for fault in stage.faults for share in fault.shares}
         leases.hits(Target(self.run.plan.namespace, service) for service in hit)
         await leases.renew()
-        return Halt(Verdict.STOPPED, (lost,)) if (lost := leases.why_lost()) else None
+        return Halt(verdict_of_lost(leases), (lost,)) if (lost := leases.why_lost()) else None
 
     async def end_everything(self) -> None:
         """End whatever this run has injected, whatever interrupts; nothing where that is done."""

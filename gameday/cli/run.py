@@ -246,6 +246,8 @@ class Following:
         self._run = event.run
         self._injecting |= event.kind == "stage"
         self._unproved |= event.kind == "warning" and "still there" in event.message
+        if event.kind == "stop":  # it looked at all that could still be there
+            self._unproved = not event.data.get("clean", False)
         if event.kind == "verdict":
             self._verdict = Verdict(event.data["verdict"])
             self._reasons = list(event.data["reasons"])

@@ -84,7 +84,9 @@ EVENTS: Final[Mapping[EventKind, Told]] = {
         ("stage", "name", "held", "evidence", "answered", "services"),
     ),
     "gradual": Told("A step of a gradual stage held, or the whole result.", ("stage", "result")),
-    "stop": Told("A line of an emergency stop, whoever made it."),
+    "stop": Told(
+        "A line of an emergency stop, whoever made it; `clean`: all is proved to be over.", ("clean",)
+    ),
     "recovery": Told(
         "Whether, and how fast, the steady state came back after the last fault.",
         ("in_time", "blind", "took_s"),

@@ -16,7 +16,6 @@ from datetime import timedelta
 from typing import Any, Final, Protocol
 
 from gameday.clock import for_people, is_rehearsal
-from gameday.errors import StoppedError
 from gameday.journal.approvals import (
     Answer,
     Approvals,
@@ -234,8 +233,7 @@ class Gate:
             return
         if renew:
             await leases.renew()
-        if lost := leases.why_lost():
-            raise StoppedError(f"The run was called off while it waited: {lost}")
+        leases.must_be_held()
 
     async def _take_from_doors(self, request: Request) -> None:
         for door in self.doors:

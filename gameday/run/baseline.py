@@ -14,7 +14,7 @@ from typing import Final
 
 from gameday.analysis.baseline import Baseline, summarise
 from gameday.clients.answers import RangeReading
-from gameday.errors import RefusedError, StoppedError
+from gameday.errors import RefusedError
 from gameday.journal.store import Observation
 from gameday.monitor.judge import Reading, State, unmet
 from gameday.monitor.sampler import Sampler, seen
@@ -91,8 +91,8 @@ async def measure(run: Run, sampler: Sampler) -> list[Baseline]:
 async def warm_up(run: Run, sampler: Sampler, load: Load) -> None:
     """Let the load act for a while, and see that the platform bears it.
 
-    Raises ``RefusedError`` where it takes the platform past a guardrail, ``StoppedError`` where the run
-    is called off meanwhile.
+    Raises ``RefusedError`` where it takes the platform past a guardrail or the run's Leases are lost
+    meanwhile, ``StoppedError`` where it is called off.
     """
     limits = [watch.model_copy(update={"expect": None}) for watch in run.plan.watches]
     end = run.now() + load.warm_up
@@ -101,8 +101,8 @@ async def warm_up(run: Run, sampler: Sampler, load: Load) -> None:
         readings = [one for one in await sampler.look() if one.value is not None]
         if past := grouped(unmet(limits, readings)):
             raise RefusedError("The platform does not bear the load, without any fault", past)
-        if run.leases is not None and (lost := run.leases.why_lost()):
-            raise StoppedError(lost)
+        if run.leases is not None:
+            run.leases.must_be_held()
 
 
 async def _of_probes(run: Run, sampler: Sampler) -> tuple[list[Baseline], list[str]]:

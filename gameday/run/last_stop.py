@@ -40,7 +40,7 @@ async def _stop(run: Run) -> None:
     if report.outcomes or not report.clean:
         run.findings.faults_ended_at = run.now()
         for line in report.lines():
-            await run.tell("stop", line)
+            await run.tell("stop", line, clean=report.clean)
         await run.take_stop_report(report)
     if report.clean:
         await run.take_gone()

@@ -21,6 +21,7 @@ from gameday.run.context import Run
 from gameday.run.reasons import grouped
 from gameday.run.recovery import Progress
 from gameday.run.standing import Stand, Standing
+from gameday.safety.lease import RunLeases
 from gameday.spec.base import format_duration
 
 
@@ -98,18 +99,25 @@ class Observer:
 
     def _halt(self, decision: Decision, stand: Stand) -> Halt | None:
         """The gravest reason not to go on, if there is one."""
-        lost = self.run.leases.why_lost() if self.run.leases is not None else ""
+        leases = self.run.leases
+        lost = leases.why_lost() if leases is not None else ""
         unrecorded = f"the record cannot be kept: {self.run.journal_lost}" if self.run.journal_lost else ""
         blind = tuple(reason for reason in (unrecorded, self.standing.blind()) if reason)
         candidates = (
             (Verdict.ABORTED, grouped(decision.reasons) if decision.outcome is Outcome.ABORT else ()),
             # Before what follows from it: a halt takes the Leases away and ends the faults, too.
-            (Verdict.STOPPED, (stand.halted,) if stand.halted else (lost,) if lost else stand.ended),
+            (Verdict.STOPPED, (stand.halted,) if stand.halted else ()),
+            (verdict_of_lost(leases), (lost,)) if leases and lost else (Verdict.STOPPED, stand.ended),
             (Verdict.ABORTED, stand.broken),
             (Verdict.ABORTED, blind),
             (Verdict.DISPROVED, grouped(decision.reasons) if decision.outcome is Outcome.DISPROVED else ()),
         )
         return next((Halt(verdict, reasons) for verdict, reasons in candidates if reasons), None)
+
+
+def verdict_of_lost(leases: RunLeases) -> Verdict:
+    """What a run is that has lost its Leases: stopped only where somebody took them away."""
+    return Verdict.STOPPED if leases.called_off else Verdict.ABORTED
 
 
 def observations(stage: str, sample: Sample) -> list[Observation]:

@@ -145,20 +145,21 @@ Tell = Callable[[str, Sequence[str]], Awaitable[None]]
 class Interval:
     """The time between two experiments of a suite.
 
-    ``look`` examines the platform; ``called_off`` says why the suite must not go on, "" where it may.
+    ``look`` examines the platform; ``must_go_on`` raises where the suite must not.
     """
 
     clock: Clock
     cluster: Cluster
     chaos_namespace: str
     look: Callable[[], Awaitable[list[Check]]]
-    called_off: Callable[[], str]
+    must_go_on: Callable[[], None]
     tell: Tell
 
     async def until_well(self, settle: timedelta, at_most: timedelta) -> tuple[str, ...]:
         """Let ``settle`` pass, then wait until all is well; answers what still is not ``at_most`` later.
 
-        Raises ``StoppedError`` where a person called the suite off or halted everything meanwhile.
+        Raises ``StoppedError`` where a person called the suite off or halted everything meanwhile, and
+        ``RefusedError`` where its Lease is lost.
         """
         until = self.clock.now() + settle
         while (left := until - self.clock.now()) > timedelta(0):
@@ -184,8 +185,7 @@ class Interval:
 
     async def _called_off(self) -> tuple[str, ...]:
         """Why it is not known whether a person halted everything; raises where one did."""
-        if why := self.called_off():
-            raise StoppedError(why)
+        self.must_go_on()
         try:
             state = await read(self.cluster, self.chaos_namespace)
         except GamedayError as error:

@@ -134,7 +134,8 @@ class RunLeases:
         self._waits = ""
         self._renewed_at: dict[str, datetime] = {}
         self.lost = ""
-        self.called_off_by = ""  # who took them away, and why, where that is known
+        self.called_off = False  # whether somebody took them away, rather than that they could not be kept
+        self.called_off_by = ""  # who did, and why, where that is known
 
     async def acquire(self) -> tuple[Takeover, ...]:
         """Take all Leases or none. Answers with those that somebody had let lapse.
@@ -241,6 +242,21 @@ class RunLeases:
             return replace(lease, renewed=now)
         return replace(lease, renewed=now, annotations={**lease.annotations, LAST_HIT: written(now)})
 
+    def must_be_held(self) -> None:
+        """See to it that a run goes on only with its Leases, as long as it has injected nothing.
+
+        Raises ``StoppedError`` where somebody called it off, ``RefusedError`` where they could not be kept.
+        """
+        if not (lost := self.why_lost()):
+            return
+        if self.called_off:
+            raise StoppedError(f"The run was called off: {lost}")
+        raise RefusedError(
+            "The run lost its leases before it broke anything",
+            (lost,),
+            hint="See why the API server did not answer (`gameday doctor`), then start it again.",
+        )
+
     def why_lost(self) -> str:
         """Why the Leases are lost, "" while they are held. Asks nobody: a renewal may be stuck.
 
@@ -301,6 +317,7 @@ class RunLeases:
         return ""
 
     async def _called_off(self) -> str:
+        self.called_off = True
         self.called_off_by = await by_whom(self._brisk, self._namespace, self._run)
         return f"Stopped by {self.called_off_by}" if self.called_off_by else _CALLED_OFF
 

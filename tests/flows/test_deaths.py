@@ -111,6 +111,21 @@ async def _cancelled(flow_run: FlowRun) -> None:
 
 
 @pytest.mark.usefixtures("live_sandbox")
+async def test_a_run_that_was_started_by_hand_ends_where_it_is_cancelled_in_prefect(
+    start_process: StartProcess,
+) -> None:
+    run = start_process(*GAMEDAY, "run", "basic-pod-failure")
+    await until(a_fault_is_in, "a fault that is in", process=run)
+    async with get_client() as client:
+        (flow_run,) = [one for one in await client.read_flow_runs() if one.parent_task_run_id is None]
+    await _cancelled(flow_run)
+    assert await run.ended() == ExitCode.STOPPED, run.output
+    assert "Stopped by Prefect: the flow run was cancelled there" in run.output
+    assert await live_faults() == []
+    assert await verdict() is Verdict.STOPPED
+
+
+@pytest.mark.usefixtures("live_sandbox")
 async def test_a_run_under_serve_that_is_cancelled_in_prefect_leaves_nothing(
     start_process: StartProcess,
 ) -> None:

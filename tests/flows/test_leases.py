@@ -10,7 +10,7 @@ import pytest
 
 from gameday.clients.kubernetes import Cluster
 from gameday.clock import RemoteClock
-from gameday.errors import RefusedError
+from gameday.errors import RefusedError, StoppedError
 from gameday.safety.lease import (
     DURATION,
     MARGIN,
@@ -131,6 +131,18 @@ async def test_a_run_that_did_not_renew_in_time_has_lost_its_leases_for_good(
     await held.renew()
     await held.renew()
     assert "not renewed since" in held.lost
+    with pytest.raises(RefusedError, match="lost its leases before it broke anything"):
+        held.must_be_held()
+
+
+async def test_a_run_whose_leases_were_taken_away_was_called_off(cluster: Cluster) -> None:
+    held = leases(cluster, "run-a", GATEWAY)
+    await held.acquire()
+    held.must_be_held()
+    await cluster.delete_lease(await cluster.lease(CHAOS, run_lease("run-a")))
+    await held.renew()
+    with pytest.raises(StoppedError, match="called off"):
+        held.must_be_held()
 
 
 async def test_a_lease_taken_by_force_is_lost_at_the_next_beat(cluster: Cluster) -> None:

@@ -144,6 +144,19 @@ async def test_an_api_server_that_fails_half_of_the_stop_only_delays_it(
         assert any("then succeeded" in line for line in told), "what failed on the way is said"
 
 
+async def test_a_run_whose_leases_cannot_be_renewed_is_aborted_and_was_stopped_by_nobody(
+    sandbox: Sandbox,
+) -> None:
+    def listen(event: Event) -> None:
+        if event.kind == "injected":
+            pull(sandbox, "fail", method="PUT", path="leases", status=500)
+
+    state = await carried_out(listen, duration=None)
+    assert state.name == "Aborted"
+    assert "not renewed since" in (state.message or "")
+    assert await live_faults() == []
+
+
 async def test_a_daemon_that_dies_under_a_fault_is_named_with_what_a_person_must_do(
     sandbox: Sandbox,
 ) -> None:

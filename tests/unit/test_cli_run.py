@@ -85,6 +85,18 @@ def test_an_output_that_cannot_be_written_does_not_end_the_run_nor_change_its_ve
             [event("stage"), event("warning", "NetworkChaos x is still there (why)")],
             "Not every fault is proved to be over",
         ),
+        (
+            [event("stage"), event("injected"), event("stop", "PodChaos could not be listed", clean=False)],
+            "Not every fault is proved to be over",
+        ),
+        (
+            [
+                event("stage"),
+                event("warning", "NetworkChaos x is still there (why)"),
+                event("stop", "Stopped run x: 1 of 1 chaos objects ended in 0.1 s.", clean=True),
+            ],
+            "No fault of this run is left.",
+        ),
     ],
 )
 def test_whoever_interrupts_is_told_what_became_of_the_faults(events: list[Event], told: str) -> None:
