@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,7 @@ async def test_everything_that_a_run_does_is_in_the_audit_trail() -> None:
 async def test_a_run_that_cannot_be_accounted_for_does_not_start(isolated: Path) -> None:
     async with Journal.open(load().database_url):
         pass
-    with sqlite3.connect(isolated / "journal.db") as connection:
+    with closing(sqlite3.connect(isolated / "journal.db")) as connection, connection:
         connection.execute(
             "CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'disk full'); END"
         )

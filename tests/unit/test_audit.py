@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def owner(isolated: Path) -> Callable[[str], None]:
     """Change the database as its owner can: with the triggers gone."""
 
     def change(statement: str) -> None:
-        with sqlite3.connect(isolated / "journal.db") as connection:
+        with closing(sqlite3.connect(isolated / "journal.db")) as connection, connection:
             for trigger in ("audit_unchanged", "audit_undeleted", "audit_appended"):
                 connection.execute(f"DROP TRIGGER IF EXISTS {trigger}")
             connection.execute(statement)
@@ -133,7 +134,7 @@ def test_whatever_the_detail_is_the_chain_is_whole(detail: dict[str, Any]) -> No
 async def test_the_database_itself_refuses_changes(statement: str, isolated: Path) -> None:
     await write()
     with (
-        sqlite3.connect(isolated / "journal.db") as connection,
+        closing(sqlite3.connect(isolated / "journal.db")) as connection,
         pytest.raises(sqlite3.DatabaseError, match="append-only"),
     ):
         connection.execute(statement)
@@ -227,7 +228,7 @@ async def test_whoever_must_not_be_stopped_by_it_hears_why_it_was_not_written(is
     async with Journal.open(load().database_url) as journal:
         audit = Audit(journal)
         assert await audit.attempt("stop", by="ann", source="command", at=AT) == ""
-        with sqlite3.connect(isolated / "journal.db") as connection:
+        with closing(sqlite3.connect(isolated / "journal.db")) as connection, connection:
             connection.execute("DROP TABLE audit")
         assert "no such table" in await audit.attempt("stop", by="ann", source="command", at=AT)
         with pytest.raises(JournalError):

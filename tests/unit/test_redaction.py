@@ -7,6 +7,7 @@ import json
 import logging
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -169,7 +170,7 @@ async def test_nothing_that_is_kept_of_a_run_has_a_secret_in_it(isolated: Path) 
         await Audit(journal).record(
             "stop", by=planted, source="command", at=AT, detail={"reason": planted, "token": PLANTED}
         )
-    with sqlite3.connect(isolated / "journal.db") as connection:
+    with closing(sqlite3.connect(isolated / "journal.db")) as connection, connection:
         dump = "\n".join(connection.iterdump())
     assert PLANTED not in dump
     assert dump.count(HIDDEN) >= 10
