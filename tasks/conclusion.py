@@ -76,8 +76,9 @@ async def analyse_run(run: str) -> None:
         found = await analyse(
             session.journal, run, session.catalogue.platform, session.prometheus, session.clock.now
         )
-    except GamedayError as error:
-        await current.tell("warning", f"The run was not analysed: {error.message}")
+    except Exception as error:  # whatever is wrong with what it teaches, a run keeps its verdict
+        why = error.message if isinstance(error, GamedayError) else f"{type(error).__name__}: {error}"
+        await current.tell("warning", f"The run was not analysed: {why}")
         return
     await current.tell("analysis", in_short(found))
 

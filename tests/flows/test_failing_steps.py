@@ -20,9 +20,16 @@ from tests.flows.conftest import live_faults
 
 pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("in_prefect")]
 
+# Each with what is said of it: the verdict has been given by then, and stands.
+AFTER_THE_VERDICT = {
+    "gameday.run.analyse.gather": "The run was not analysed",
+    "gameday.report.publish.write": "The report could not be made",
+}
+
 # What each task calls: the place where a step's own work begins.
 STEPS = [
     "gameday.health.Examination.all",
+    "tasks.approval.wanted",
     "gameday.run.inject.dry_run",
     "gameday.safety.lease.RunLeases.acquire",
     "gameday.run.notices.Announcer.announce",
@@ -34,7 +41,7 @@ STEPS = [
     "gameday.run.recovery.validate",
     "gameday.run.recovery.prove_nothing_left",
     "gameday.run.verdict.draw",
-    "gameday.report.publish.write",
+    *AFTER_THE_VERDICT,
 ]
 
 
@@ -70,11 +77,11 @@ async def test_a_step_that_breaks_leaves_no_fault(
     async with Journal.open(load().database_url) as journal:
         record = (await journal.latest(1))[0]
         events = await journal.events(record.run)
-    if step == "gameday.report.publish.write":
-        # The verdict had been given by then, and stands; that there is no report is said.
+    if step in AFTER_THE_VERDICT:
         assert (state.name, record.verdict) == ("Held", Verdict.HELD)
         warnings = [event.message for event in events if event.kind == "warning"]
-        assert any(f"The report could not be made: BrokenStepError: {step} broke" in one for one in warnings)
+        told = f"{AFTER_THE_VERDICT[step]}: BrokenStepError: {step} broke"
+        assert any(told in one for one in warnings)
     else:
         assert state.is_failed() or state.is_crashed(), state
         assert record.verdict is Verdict.ERROR
