@@ -10,6 +10,8 @@ from typing import Final
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactCreate
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.sorting import ArtifactSort
 from prefect.settings import get_current_settings
 
 from gameday.redaction import redacted
@@ -17,6 +19,16 @@ from gameday.report.templating import cell
 from gameday.safety.lever import LeverState, Turned
 
 KEY: Final = "safety-lever"
+
+
+async def keep_shown(state: LeverState, where: str) -> None:
+    """Show how the lever ``where`` stands, unless that is what Prefect shows of it last."""
+    ours = ArtifactFilter(key=ArtifactFilterKey(any_=[KEY]))
+    async with get_client() as client:
+        shown = await client.read_artifacts(artifact_filter=ours, sort=ArtifactSort.CREATED_DESC)
+    last = next((one for one in shown if (one.description or "").startswith(f"{where}: ")), None)
+    if last.data != redacted(markdown(state, where)) if last is not None else state.engaged:
+        await show(state, where)
 
 
 async def show(state: LeverState, where: str) -> bool:

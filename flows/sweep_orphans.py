@@ -5,20 +5,26 @@ Scheduled every minute. Beside a guard that leads it does nothing.
 
 # No postponed annotations here, as in ``run_experiment``.
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
+from httpx import HTTPError
 from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
+from prefect.exceptions import PrefectException
 from prefect.states import Completed, Failed
 
+from flows import safety_lever
 from gameday.clients.kubernetes import Cluster
 from gameday.clients.prometheus import Prometheus, prometheus_url
 from gameday.clients.slack import messenger
 from gameday.clock import Clock, SystemClock
+from gameday.errors import GamedayError
 from gameday.guard.sweep import Swept, sweep
 from gameday.journal.audit import Action, Audit
 from gameday.journal.store import Journal, JournalError
+from gameday.safety import lever
 from gameday.settings import Settings, clock, load
 from gameday.spec.catalogue import Catalogue
 
@@ -57,7 +63,21 @@ async def sweep_orphans(environment: str = "staging") -> State[Any]:
             clock=time,
             record=record,
         )
+        await _show_lever(cluster, catalogue.platform.chaos_namespace, environment, logger)
     return _state(swept)
+
+
+async def _show_lever(
+    cluster: Cluster,
+    namespace: str,
+    environment: str,
+    logger: logging.Logger | logging.LoggerAdapter[logging.Logger],
+) -> None:
+    """Have Prefect show a lever that somebody has pulled or released elsewhere, such as the guard."""
+    try:
+        await safety_lever.keep_shown(await lever.read(cluster, namespace), environment)
+    except (GamedayError, HTTPError, PrefectException) as error:
+        logger.warning("How the safety lever stands cannot be shown: %s", error)
 
 
 async def _write_down(settings: Settings, time: Clock, title: str, lines: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCol
 from prefect.client.schemas.objects import State
 
 from flows.run_experiment import run_experiment
+from flows.sweep_orphans import sweep_orphans
 from gameday.cli.main import run as command
 from gameday.clients.kubernetes import Cluster
 from gameday.clock import SystemClock
@@ -173,6 +174,17 @@ async def test_the_lever_is_seen_in_prefect(prefect_env: dict[str, str]) -> None
     artifact = await shown()
     assert "not engaged" in (artifact.description or "")
     assert "ben" in str(artifact.data)
+
+
+@pytest.mark.usefixtures("sandbox", "prefect_env")
+async def test_a_lever_that_nobody_engaged_from_prefects_side_is_shown_by_the_next_sweep_once() -> None:
+    await engage("the guard")
+    await sweep_orphans("staging", return_state=True)
+    artifact = await shown()
+    assert artifact.description == "staging: HALTED, nothing new starts"
+    assert "the guard" in str(artifact.data)
+    await sweep_orphans("staging", return_state=True)
+    assert (await shown()).latest_id == artifact.latest_id
 
 
 async def shown() -> Any:
