@@ -143,7 +143,7 @@ def measure(many: int) -> list[tuple[str, Any]]:
         ("wall of all together, s", finished.wall_s),
         ("CPU of the carrying process, s", finished.cpu_s),
         ("CPU of the sandboxes, s", of_boxes),
-        ("memory of the process and its watchdogs, peak, MiB", finished.peak_mib or 0.0),
+        ("memory of the process and what starts its watchdogs, peak, MiB", finished.peak_mib or 0.0),
         ("samples", len(late)),
         ("late by, median, s", late[len(late) // 2]),
         ("late by, 95 of 100, s", late[int(len(late) * 0.95)]),
