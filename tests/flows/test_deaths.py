@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import get_client
@@ -116,8 +117,10 @@ async def test_a_run_that_was_started_by_hand_ends_where_it_is_cancelled_in_pref
 ) -> None:
     run = start_process(*GAMEDAY, "run", "basic-pod-failure")
     await until(a_fault_is_in, "a fault that is in", process=run)
+    async with Journal.open(load().database_url) as journal:
+        record = (await journal.latest(1))[0]
     async with get_client() as client:
-        (flow_run,) = [one for one in await client.read_flow_runs() if one.parent_task_run_id is None]
+        flow_run = await client.read_flow_run(UUID(record.flow_run))
     await _cancelled(flow_run)
     assert await run.ended() == ExitCode.STOPPED, run.output
     assert "Stopped by Prefect: the flow run was cancelled there" in run.output
