@@ -250,7 +250,7 @@ class RunLeases:
         if not (lost := self.why_lost()):
             return
         if self.called_off:
-            raise StoppedError(f"The run was called off: {lost}")
+            raise StoppedError(lost)
         raise RefusedError(
             "The run lost its leases before it broke anything",
             (lost,),

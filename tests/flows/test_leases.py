@@ -141,7 +141,7 @@ async def test_a_run_whose_leases_were_taken_away_was_called_off(cluster: Cluste
     held.must_be_held()
     await cluster.delete_lease(await cluster.lease(CHAOS, run_lease("run-a")))
     await held.renew()
-    with pytest.raises(StoppedError, match="called off"):
+    with pytest.raises(StoppedError):
         held.must_be_held()
 
 

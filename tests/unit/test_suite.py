@@ -213,7 +213,7 @@ async def interval(
     async def tell(words: str, bad: Sequence[str]) -> None:
         del words, bad
 
-    return Interval(clock, cluster, NAMESPACE, look, leases.why_lost, tell)
+    return Interval(clock, cluster, NAMESPACE, look, leases.must_be_held, tell)
 
 
 WELL, ILL = [Check("Prometheus", True, "answers")], [Check("Prometheus", False, "down")]
