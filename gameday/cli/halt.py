@@ -109,7 +109,7 @@ class _Wanted:
 
 
 async def _halt(wanted: _Wanted, output: Format) -> int:
-    from gameday.cli.place import place  # noqa: PLC0415 - after --sandbox has set its variables
+    from gameday.cli.place import cluster_of, place  # noqa: PLC0415 - after --sandbox has set its variables
     from gameday.clients.kubernetes import Cluster  # noqa: PLC0415
     from gameday.run.ending import end_faults_in  # noqa: PLC0415
     from gameday.safety import lever, restart  # noqa: PLC0415
@@ -119,6 +119,7 @@ async def _halt(wanted: _Wanted, output: Format) -> int:
     where, clock = place(wanted.env), clock_at_hand()
     if where.unread:
         note(f"Going on without the catalogue: {where.unread}", style="yellow")
+    note(f"Halting everything in {cluster_of(where.context)}.")
     began = clock.now()
     async with Cluster.connect(where.context, clock=clock, check=False) as cluster:
         engaging = asyncio.create_task(

@@ -33,6 +33,14 @@ class Place:
         return ", ".join(one.name for one in self.environments) or "the current context"
 
 
+def cluster_of(context: str | None) -> str:
+    """The cluster of ``context`` (None: the current one), in words, so that whoever acts sees on what."""
+    from gameday.clients.kubeconfig import current_context  # noqa: PLC0415 - costs 0.1 s
+
+    named = context or current_context()
+    return f"the cluster of context {named}" if named else "the cluster of this pod"
+
+
 def place(env: str | None) -> Place:
     """Where ``env`` is; None is the current context. Raises ``UsageError`` for an unknown name."""
     from gameday.cli.catalogue import open_catalogue  # noqa: PLC0415 - costs 0.1 s

@@ -103,11 +103,14 @@ class _Stopping:
     reason: str
 
     async def stop(self, output: Format) -> int:
-        from gameday.clients.kubernetes import Cluster  # noqa: PLC0415 - after --sandbox has set its variables
+        from gameday.cli.place import cluster_of  # noqa: PLC0415 - after --sandbox has set its variables
+        from gameday.clients.kubernetes import Cluster  # noqa: PLC0415
 
-        clock = clock_at_hand()
+        clock, context = clock_at_hand(), _context(self.env)
+        if self.run is None:
+            note(f"Ending everything in {cluster_of(context)}.")
         began = clock.now()
-        async with Cluster.connect(_context(self.env), clock=clock, check=False) as cluster:
+        async with Cluster.connect(context, clock=clock, check=False) as cluster:
             hit = await self._hit(cluster)
             report = await self._end(cluster, clock)
             stranger = False

@@ -62,7 +62,10 @@ def doubted(report: StopReport, record: RunRecord | None) -> StopReport:
     """
     if record is None or record.verdict is not None or report.outcomes or report.called_off:
         return report
-    why = f"Run {record.run} has no verdict, and held no Lease by which it could be called off: it may go on."
+    why = (
+        f"Run {record.run} has no verdict, and held no Lease by which it could be called off: it may go on. "
+        f"Where this is another cluster than that of {record.environment}, name it: --env {record.environment}."
+    )
     return replace(report, may_go_on=report.may_go_on or why)
 
 
