@@ -64,7 +64,7 @@ def doubted(report: StopReport, record: RunRecord | None) -> StopReport:
         return report
     why = (
         f"Run {record.run} has no verdict, and held no Lease by which it could be called off: it may go on. "
-        f"Where this is another cluster than that of {record.environment}, name it: --env {record.environment}."
+        f"If this is not the cluster of {record.environment}, name that: --env {record.environment}."
     )
     return replace(report, may_go_on=report.may_go_on or why)
 

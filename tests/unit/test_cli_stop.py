@@ -107,7 +107,7 @@ def test_a_run_without_a_verdict_that_cannot_be_called_off_is_not_said_to_be_sto
     told = capsys.readouterr().out
     assert "nothing to end" not in told
     assert f"To do: Run {RUN} has no verdict, and held no Lease by which it could be called off" in told
-    assert "name it: --env staging" in told
+    assert "name that: --env staging" in told
     assert "gameday halt" in told
     assert run(["stop", RUN, "-o", "json"]) == ExitCode.ERROR
     told = json.loads(capsys.readouterr().out)
