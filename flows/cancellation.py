@@ -47,9 +47,8 @@ async def _watch(session: Session, run: str, flow_run: UUID) -> None:
         await asyncio.sleep(_LOOK_EVERY_S)
         if await _cancelled(flow_run):
             # Once more at the next look, where the cluster did not answer.
-            await end_faults_in(
-                session.cluster, Scope.of_run(run), clock=session.clock, call_off=True, caller=_CALLER
-            )
+            scope = Scope.of_run(run, session.catalogue.platform.chaos_namespace)
+            await end_faults_in(session.cluster, scope, clock=session.clock, call_off=True, caller=_CALLER)
 
 
 async def _cancelled(flow_run: UUID) -> bool:
