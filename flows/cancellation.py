@@ -55,6 +55,6 @@ async def _cancelled(flow_run: UUID) -> bool:
     try:
         async with asyncio.timeout(_CALL_TIMEOUT_S), get_client() as client:
             state = (await client.read_flow_run(flow_run)).state
-    except (HTTPError, PrefectException, TimeoutError, OSError):
+    except (HTTPError, PrefectException, TimeoutError, OSError, ValueError):
         return False  # the run needs no Prefect; it is asked again
     return state is not None and (state.is_cancelling() or state.is_cancelled())

@@ -119,9 +119,9 @@ async def _halt(wanted: _Wanted, output: Format) -> int:
     where, clock = place(wanted.env), clock_at_hand()
     if where.unread:
         note(f"Going on without the catalogue: {where.unread}", style="yellow")
-    note(f"Halting everything in {cluster_of(where.context)}.")
     began = clock.now()
     async with Cluster.connect(where.context, clock=clock, check=False) as cluster:
+        note(f"Halting everything in {cluster_of(where.context)}.")
         engaging = asyncio.create_task(
             lever.engage(
                 cluster, where.namespace, by=wanted.by, reason=wanted.reason, source="command", clock=clock

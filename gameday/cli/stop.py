@@ -107,10 +107,10 @@ class _Stopping:
         from gameday.clients.kubernetes import Cluster  # noqa: PLC0415
 
         clock, context = clock_at_hand(), _context(self.env)
-        if self.run is None:
-            note(f"Ending everything in {cluster_of(context)}.")
         began = clock.now()
         async with Cluster.connect(context, clock=clock, check=False) as cluster:
+            if self.run is None:
+                note(f"Ending everything in {cluster_of(context)}.")
             hit = await self._hit(cluster)
             report = await self._end(cluster, clock)
             stranger = False

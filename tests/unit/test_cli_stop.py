@@ -250,3 +250,13 @@ def test_the_result_is_told_once(sandbox: Sandbox, capsys: Capture) -> None:
     assert told.out.count("Stopped everything: 1 of 1") == 1
     assert "Stopped" not in told.err
     assert "NetworkChaos: all gone" in told.err
+
+
+@pytest.mark.parametrize("words", [["stop", "--all"], ["halt", "--reason", "checkout is down"]])
+def test_no_cluster_is_named_where_there_is_none(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "missing"))
+    assert run(words) == ExitCode.USAGE
+    told = capsys.readouterr().err
+    assert told.startswith("error: There is no kubeconfig")
